@@ -1,0 +1,401 @@
+//! The decision: one step and the reason for it, from what was observed. Pure and total; no clock, no I/O, no memory.
+//!
+//! There is no saved program counter. Whoever re-enters, a retry, a duplicate, reconcile, decides again from what it
+//! sees, so a crash after any step is the same as an observation before the next.
+
+mod choose;
+mod launch;
+mod leave;
+mod reason;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
+use crate::ids::{DeviceName, GroupName, InstanceId, SlotId, VolumeId};
+use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume};
+use crate::policy::{Policy, PolicyError};
+use crate::ports::Refusal;
+use crate::record::{Claim, ComingMark, Group, Phase, Place, Pool, Slot, WaitingMark};
+use crate::time::Timestamp;
+use crate::transition::{self, Transaction};
+
+pub use reason::{Alarm, Reason};
+
+/// Whom the decision is about, and what brought it up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The lifecycle event that brought it up, if one did.
+    pub event: Option<LifecycleEvent>,
+    /// The state that an EC2 event claimed; a describe may lag behind it.
+    pub hint: Option<InstanceState>,
+    /// What the names of our hooks begin with.
+    pub hook_prefix: String,
+}
+
+/// What was observed, in the order records, then EC2 and Auto Scaling, then the same records again, unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Observation {
+    /// The instance's claim.
+    pub claim: Option<Claim>,
+    /// The slot that the claim names.
+    pub slot: Option<Slot>,
+    /// What EC2 and Auto Scaling show.
+    pub described: Described,
+    /// The zone that the claim waits in.
+    pub zone: Option<ZoneView>,
+    /// The record of the instance's group.
+    pub group: Option<Group>,
+    /// The group's hooks, once they were looked at.
+    pub hooks: Option<Vec<Hook>>,
+    /// Available volumes with the pool's tag, once they were looked at.
+    pub candidates: Option<Candidates>,
+    /// Attached volumes with the pool's tag, once they were looked at.
+    pub attached: Option<Vec<Volume>>,
+    /// What this invocation's own calls were answered.
+    pub answers: Answers,
+}
+
+/// The queue and the slots of a zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ZoneView {
+    /// The waiters before this one, oldest first.
+    pub earlier: Vec<WaitingMark>,
+    /// The free slots, best first.
+    pub free: Vec<Slot>,
+    /// The slots that are being released.
+    pub coming: Vec<ComingMark>,
+}
+
+/// Volumes that might become slots, and what the records know of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Candidates {
+    /// The volumes.
+    pub volumes: Vec<Volume>,
+    /// The pool's record.
+    pub pool: Option<Pool>,
+    /// Those volumes that belong to a slot.
+    pub owned: BTreeSet<VolumeId>,
+    /// Those slots named by the volumes' tags that exist.
+    pub slots: BTreeSet<SlotId>,
+}
+
+/// What this invocation's own calls for the instance were answered, under the guard that it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Answers {
+    /// The answer that Auto Scaling took.
+    pub completed: Option<(Action, ActionResult)>,
+    /// How often Auto Scaling knew of no active action.
+    pub no_active_action: u32,
+    /// Volumes of which `DetachVolume` itself said that they are not attached.
+    pub not_attached: BTreeSet<VolumeId>,
+    /// Volumes whose detachment EC2 accepted.
+    pub detaching: BTreeSet<VolumeId>,
+    /// Volumes whose attachment EC2 accepted, and when.
+    pub attaching: BTreeMap<VolumeId, Timestamp>,
+    /// Volumes whose attachment EC2 refused: how often, and how it did last.
+    pub attach_refused: BTreeMap<VolumeId, (u32, Refusal)>,
+    /// Device names that EC2 said are taken.
+    pub devices_taken: BTreeSet<DeviceName>,
+    /// What `StopInstances` was answered.
+    pub stop: Option<Result<(), Refusal>>,
+    /// Resources whose tags were set.
+    pub tagged: BTreeSet<String>,
+    /// How often another invocation was faster.
+    pub lost_races: u32,
+    /// Whether the zone's waiters were served since the last look at the queue.
+    pub served: bool,
+    /// How often the loop has paused since something last changed.
+    pub polls: u32,
+}
+
+/// One step, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// What to do.
+    pub step: Step,
+    /// Why.
+    pub reason: Reason,
+    /// What a person must know of.
+    pub alarms: Vec<Alarm>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Look at more before deciding.
+    Look(Look),
+    /// Change the records.
+    Commit(Transaction),
+    /// Change something in AWS.
+    Effect(Effect),
+    /// Wait for a moment, then observe again.
+    Poll,
+    /// Serve the waiters of a zone, then observe again.
+    Serve(Place),
+    /// Nothing more now.
+    Rest {
+        /// Whether reconcile or an event must come back to it.
+        work_left: bool,
+        /// The action to keep alive meanwhile.
+        heartbeat: Option<Action>,
+    },
+}
+
+/// What else there is to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Look {
+    /// The group's hooks.
+    Hooks(GroupName),
+    /// Available volumes with the pool's tag.
+    Candidates(Place),
+    /// Attached volumes with the pool's tag.
+    Attached(Place),
+}
+
+/// One call that changes something in AWS, for the instance that the decision is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// `AttachVolume`
+    Attach(VolumeId, DeviceName),
+    /// `DetachVolume`
+    Detach(VolumeId),
+    /// `ModifyInstanceAttribute`, for the volume at this device.
+    KeepOnTermination(String),
+    /// `StopInstances`
+    Stop,
+    /// `CreateTags`
+    Tag(String, BTreeMap<String, String>),
+    /// `CompleteLifecycleAction`
+    Complete(Action, ActionResult),
+    /// `RecordLifecycleActionHeartbeat`
+    Heartbeat(Action),
+}
+
+/// How often an answer that found no active action is sent before reconcile goes on with it.
+const COMPLETE_TRIES: u32 = 3;
+
+/// Decides the next step for `subject`.
+pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+    match standing(seen, now) {
+        Standing::Launching => launch::decide(subject, seen, now),
+        Standing::Leaving(why) => leave::decide(subject, seen, now, why),
+        Standing::Settled(state) => settled(subject, seen, now, state),
+    }
+}
+
+/// Where the instance stands, by what Auto Scaling and EC2 show.
+enum Standing {
+    /// A launch hook waits.
+    Launching,
+    /// It is going, or gone.
+    Leaving(Reason),
+    /// Neither: nothing of it is waited for.
+    Settled(String),
+}
+
+fn standing(seen: &Observation, now: Timestamp) -> Standing {
+    use InstanceState as E;
+    use LifecycleState as A;
+    let group = seen.described.group_instance.as_ref();
+    match seen.described.instance.as_ref().map(|instance| &instance.state) {
+        Some(E::ShuttingDown | E::Terminated) => return Standing::Leaving(Reason::InstanceGone),
+        None if group.is_none() && forgotten(seen, now) => return Standing::Leaving(Reason::InstanceForgotten),
+        None | Some(E::Pending | E::Running | E::Stopping | E::Stopped | E::Other(_)) => {}
+    }
+    match group.map(|instance| &instance.state) {
+        Some(A::PendingWait | A::WarmedPendingWait) => Standing::Launching,
+        Some(A::TerminatingWait) => Standing::Leaving(Reason::Terminating),
+        Some(A::Terminating | A::TerminatingProceed) => Standing::Leaving(Reason::TerminatingWithoutHook),
+        Some(state @ (A::Pending | A::PendingProceed | A::InService | A::Other(_))) => {
+            Standing::Settled(state.to_string())
+        }
+        None => Standing::Settled("no group".to_owned()),
+    }
+}
+
+/// EC2 forgets terminated instances after about an hour, but it may also lag behind a launch or answer late. Only a
+/// claim that has stayed where it is for a while is taken for one whose instance is long gone.
+fn forgotten(seen: &Observation, now: Timestamp) -> bool {
+    const LAG: std::time::Duration = std::time::Duration::from_secs(600);
+    seen.claim.as_ref().is_some_and(|claim| now.since(claim.since) >= LAG)
+}
+
+/// Nothing is waited for: a lease follows the attachment and stays; what is being released goes on; a waiter leaves
+/// the queue once Auto Scaling shows its launch to be over. Where a describe may lag behind an event, that is no more
+/// than a reason to look again.
+fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String) -> Decision {
+    let shown = seen.described.group_instance.as_ref().map(|instance| &instance.state);
+    let phase = seen.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase);
+    match (phase, shown, &seen.claim) {
+        (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
+        (_, Some(LifecycleState::Pending), _) => look_again(seen, Reason::NotYetWaiting),
+        (Phase::Waiting { .. }, Some(_), Some(claim)) => {
+            commit(transition::close(claim, now), Reason::LaunchOver { state })
+        }
+        (Phase::Waiting { .. }, ..) => look_again(seen, Reason::NotInGroup),
+        (Phase::Closed, None, _) if subject.event.is_some() && seen.described.instance.is_none() => {
+            look_again(seen, Reason::NotInGroup)
+        }
+        (Phase::Closed | Phase::Leased { .. }, ..) => rest(false, None, Reason::NothingWaitedFor { state }),
+    }
+}
+
+fn look_again(seen: &Observation, reason: Reason) -> Decision {
+    const LOOKS: u32 = 4;
+    if seen.answers.polls < LOOKS {
+        decision(Step::Poll, reason)
+    } else {
+        rest(true, None, reason)
+    }
+}
+
+/// The action that waits for an answer.
+enum OpenAction {
+    /// This one.
+    Open(Action),
+    /// None: it has its answer, and other people's hooks keep the instance waiting.
+    Answered,
+    /// None of ours.
+    NotOurs,
+    /// The group's hooks must tell.
+    Look(Decision),
+}
+
+fn open_action(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
+    if let Some((action, _)) = &seen.answers.completed
+        && action.transition == transition
+    {
+        return OpenAction::Answered;
+    }
+    let event = subject.event.as_ref().map(|event| &event.action);
+    let recorded = seen.claim.as_ref().and_then(|claim| claim.action.as_ref());
+    let answered = seen.claim.as_ref().is_some_and(|claim| claim.answered.is_some());
+    match (event, recorded) {
+        (Some(event), recorded) if event.transition == transition => {
+            if recorded == Some(event) && answered {
+                OpenAction::Answered
+            } else {
+                OpenAction::Open(event.clone())
+            }
+        }
+        (_, Some(recorded)) if recorded.transition == transition && !answered => OpenAction::Open(recorded.clone()),
+        (_, Some(recorded)) if recorded.transition == transition && holds_anything(seen) => OpenAction::Answered,
+        _ => action_by_hook(subject, seen, transition),
+    }
+}
+
+fn holds_anything(seen: &Observation) -> bool {
+    seen.claim.as_ref().is_some_and(|claim| claim.slot().is_some())
+}
+
+/// An action whose event never came is known by its hook: Auto Scaling takes an answer by instance id as well
+/// (`CompleteLifecycleAction`).
+fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
+    let Some(group) = seen.described.group_instance.as_ref().map(|instance| &instance.group) else {
+        return OpenAction::NotOurs;
+    };
+    match &seen.hooks {
+        None => OpenAction::Look(decision(Step::Look(Look::Hooks(group.clone())), Reason::ActionUnknown)),
+        Some(hooks) => match our_hook(subject, hooks, transition) {
+            Some(hook) if seen.answers.no_active_action == 0 => OpenAction::Open(hook.action(group)),
+            Some(_) => OpenAction::Answered,
+            None => OpenAction::NotOurs,
+        },
+    }
+}
+
+fn our_hook<'a>(subject: &Subject, hooks: &'a [Hook], transition: Transition) -> Option<&'a Hook> {
+    hooks
+        .iter()
+        .find(|hook| hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix))
+}
+
+/// The policy that the instance goes by.
+enum PolicyView {
+    /// This one, and what is wrong with the hook's, if something is.
+    Known(Policy, Option<Alarm>),
+    /// None that parses.
+    Faulty(PolicyError),
+    /// The group's hooks must tell.
+    Look(Decision),
+}
+
+fn policy(subject: &Subject, seen: &Observation) -> PolicyView {
+    if let Some(event) = &subject.event
+        && event.action.transition == Transition::Launching
+    {
+        return last_good(seen, Policy::parse(event.metadata.as_deref()));
+    }
+    if let Some(policy) = seen.claim.as_ref().and_then(|claim| claim.policy.as_ref()) {
+        return PolicyView::Known(policy.clone(), None);
+    }
+    let Some(group) = seen.described.group_instance.as_ref().map(|instance| &instance.group) else {
+        return PolicyView::Faulty(PolicyError::Missing);
+    };
+    match &seen.hooks {
+        None => PolicyView::Look(decision(Step::Look(Look::Hooks(group.clone())), Reason::PolicyUnknown)),
+        Some(hooks) => {
+            let metadata = our_hook(subject, hooks, Transition::Launching).and_then(|hook| hook.metadata.as_deref());
+            last_good(seen, Policy::parse(metadata))
+        }
+    }
+}
+
+fn last_good(seen: &Observation, parsed: Result<Policy, PolicyError>) -> PolicyView {
+    let recorded = seen.group.as_ref().map(|group| &group.policy);
+    match (parsed, recorded) {
+        (Ok(policy), _) => PolicyView::Known(policy, None),
+        (Err(error), Some(recorded)) => {
+            PolicyView::Known(recorded.clone(), Some(Alarm::PolicyFault { error, instead: "the group's last good policy is used".to_owned() }))
+        }
+        (Err(error), None) => PolicyView::Faulty(error),
+    }
+}
+
+fn running(seen: &Observation) -> bool {
+    matches!(seen.described.instance, Some(Instance { state: InstanceState::Running, .. }))
+}
+
+const fn decision(step: Step, reason: Reason) -> Decision {
+    Decision { step, reason, alarms: Vec::new() }
+}
+
+fn effect(effect: Effect, reason: Reason) -> Decision {
+    decision(Step::Effect(effect), reason)
+}
+
+fn rest(work_left: bool, heartbeat: Option<Action>, reason: Reason) -> Decision {
+    decision(Step::Rest { work_left, heartbeat }, reason)
+}
+
+/// A transition that can't be built means that the records contradict each other: nothing is touched then.
+fn commit(transaction: Option<Transaction>, reason: Reason) -> Decision {
+    match transaction {
+        Some(transaction) => decision(Step::Commit(transaction), reason),
+        None => Decision {
+            step: Step::Rest { work_left: true, heartbeat: None },
+            reason: Reason::RecordsDisagree,
+            alarms: vec![Alarm::RecordsDisagree],
+        },
+    }
+}
+
+/// Answers the action. That Auto Scaling knows no such action does not mean that it is over: while the instance still
+/// waits, the same answer may be taken a moment later.
+fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Reason) -> Decision {
+    match seen.answers.no_active_action {
+        0 => effect(Effect::Complete(action, result), reason),
+        tries if tries < COMPLETE_TRIES && seen.answers.polls < tries => decision(Step::Poll, Reason::NoActiveActionYet),
+        tries if tries < COMPLETE_TRIES => effect(Effect::Complete(action, result), reason),
+        _ => rest(true, None, Reason::NoActiveActionYet),
+    }
+}
+
+impl Decision {
+    fn with_alarm(mut self, alarm: Option<Alarm>) -> Self {
+        self.alarms.extend(alarm);
+        self
+    }
+}

@@ -1,0 +1,288 @@
+//! A launching instance: queue, lease, attach, verify, CONTINUE.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{
+    Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose, commit, complete,
+    decision, effect, leave, open_action, policy, rest, running,
+};
+use crate::event::{Action, ActionResult, Transition};
+use crate::ids::DeviceName;
+use crate::observation::{
+    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState, tags,
+};
+use crate::policy::{Mode, Policy};
+use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
+use crate::time::Timestamp;
+use crate::transition::{self, Expect};
+
+/// An attachment that takes longer than this is stuck: reused device names have hung for ever in the field.
+const STUCK_ATTACHING: Duration = Duration::from_secs(90);
+/// `DescribeVolumes` may lag behind an accepted `AttachVolume` for this long before it is sent again.
+const DESCRIBE_LAG: Duration = Duration::from_secs(10);
+/// How often a refused attachment is tried before reconcile goes on with it.
+const ATTACH_TRIES: u32 = 4;
+
+pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+    let action = match open_action(subject, seen, Transition::Launching) {
+        OpenAction::Open(action) => action,
+        OpenAction::Answered => return rest(false, None, Reason::Answered),
+        OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
+        OpenAction::Look(decision) => return decision,
+    };
+    match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
+        None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
+        Some((claim, Phase::Waiting { place, .. })) => choose::decide(subject, seen, now, claim, place, action),
+        Some((claim, Phase::Leased { .. })) => match &seen.slot {
+            Some(slot) if transition::holds(claim, slot) => verify(subject, seen, now, (claim, slot), action),
+            _ => commit(None, Reason::RecordsDisagree),
+        },
+        // Back from the warm pool before its last release ended: that one is finished first, then it leases anew.
+        Some((_, Phase::Leaving { .. })) => leave::without_action(seen, now),
+    }
+}
+
+fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
+    if bound_for_warm_pool(seen, &action) {
+        return complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool);
+    }
+    let (policy, alarm) = match policy(subject, seen) {
+        PolicyView::Known(policy, alarm) => (policy, alarm),
+        PolicyView::Look(decision) => return decision,
+        PolicyView::Faulty(error) => {
+            let alarm = Alarm::PolicyFault { error, instead: "the launch is held".to_owned() };
+            return rest(true, Some(action), Reason::HeldForPolicy).with_alarm(Some(alarm));
+        }
+    };
+    if policy.mode == Mode::Observe {
+        return complete(seen, action, ActionResult::Continue, Reason::Observing).with_alarm(alarm);
+    }
+    let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone()) else {
+        return rest(true, Some(action), Reason::NotInGroup);
+    };
+    let place = Place { pool: policy.pool.clone(), zone };
+    let fresh;
+    let claim = if let Some(claim) = &seen.claim {
+        claim
+    } else {
+        fresh = Claim::new(subject.instance.clone());
+        &fresh
+    };
+    let group = newer_policy(seen, &action, &policy);
+    commit(transition::enqueue(claim, place, Some(&action), &policy, group, now), Reason::Enqueue).with_alarm(alarm)
+}
+
+fn bound_for_warm_pool(seen: &Observation, action: &Action) -> bool {
+    let warmed = seen
+        .described
+        .group_instance
+        .as_ref()
+        .is_some_and(|instance| instance.state == LifecycleState::WarmedPendingWait);
+    warmed || action.destination.as_deref() == Some("WarmPool")
+}
+
+/// The group's record with this policy as its last good one, if that is news.
+fn newer_policy(seen: &Observation, action: &Action, policy: &Policy) -> Option<(Group, Expect)> {
+    let name = action.group.clone();
+    match &seen.group {
+        None => Some((Group { name, version: 1, policy: policy.clone() }, Expect::Absent)),
+        Some(known) if known.policy != *policy => {
+            let next = Group { name, version: known.version + 1, policy: policy.clone() };
+            Some((next, Expect::Version(known.version)))
+        }
+        Some(_) => None,
+    }
+}
+
+/// The slot is leased: bring every volume of it to this instance, then say so.
+fn verify(subject: &Subject, seen: &Observation, now: Timestamp, (claim, slot): (&Claim, &Slot), action: Action) -> Decision {
+    for volume in &slot.volumes {
+        if let Some(decision) = bring(subject, seen, now, (claim, slot), volume, &action) {
+            return decision;
+        }
+    }
+    if let Some(decision) = tag(subject, seen, slot) {
+        return decision;
+    }
+    complete(seen, action, ActionResult::Continue, Reason::Verified { slot: slot.id.clone() })
+}
+
+/// What one volume needs, or nothing where it is attached to this instance and will outlive it.
+fn bring(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
+    wanted: &SlotVolume,
+    action: &Action,
+) -> Option<Decision> {
+    let id = &wanted.volume;
+    let apart = |problem: String| {
+        let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
+        let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
+        commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason).with_alarm(Some(alarm))
+    };
+    let Some(volume) = seen.described.volumes.get(id) else {
+        // Eventual consistency, or deleted by a person: not to be told apart here, and never a reason to let go.
+        return Some(wait(subject, seen, action, Reason::VolumeNotShown { volume: id.clone() }));
+    };
+    if volume.multi_attach {
+        return Some(apart("it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned()));
+    }
+    match volume.attachment() {
+        Some(attachment) if attachment.instance.as_ref() == Some(&subject.instance) => {
+            attached_here(seen, now, (claim, slot), wanted, attachment)
+        }
+        Some(Attachment { instance: Some(other), .. }) if slot.recent_holders.contains(other) => Some(wait(
+            subject,
+            seen,
+            action,
+            Reason::OnEarlierHolder { volume: id.clone(), instance: other.clone() },
+        )),
+        Some(Attachment { instance: Some(other), .. }) => {
+            Some(apart(format!("it is attached to {other}, which never held the slot")))
+        }
+        Some(Attachment { instance: None, .. }) => {
+            Some(apart("it is attached to a resource that AWS manages".to_owned()))
+        }
+        None => match &volume.state {
+            VolumeState::Available => Some(attach(subject, seen, now, (claim, slot), wanted, action)),
+            VolumeState::Creating | VolumeState::InUse => {
+                Some(wait(subject, seen, action, Reason::Attaching { volume: id.clone() }))
+            }
+            VolumeState::Other(state) => Some(apart(format!("EC2 shows it {state}"))),
+        },
+    }
+}
+
+fn attached_here(
+    seen: &Observation,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
+    wanted: &SlotVolume,
+    attachment: &Attachment,
+) -> Option<Decision> {
+    let volume = wanted.volume.clone();
+    match &attachment.state {
+        AttachmentState::Attached => match attachment.delete_on_termination {
+            DeleteOnTermination::Keep => None,
+            DeleteOnTermination::Delete => {
+                let device = attachment.device.clone();
+                Some(effect(Effect::KeepOnTermination(device), Reason::KeepVolume { volume }))
+            }
+        },
+        AttachmentState::Attaching if now.since(attachment.attached_at) >= STUCK_ATTACHING => {
+            // The next name goes on record first, so that a crash in between does not come back to the stuck one.
+            if attachment.device == wanted.device.as_str() {
+                Some(another_device(seen, (claim, slot), wanted, Reason::StuckAttaching { volume }))
+            } else {
+                Some(effect(Effect::Detach(volume.clone()), Reason::StuckAttaching { volume }))
+            }
+        }
+        AttachmentState::Attaching
+        | AttachmentState::Detaching
+        | AttachmentState::Detached
+        | AttachmentState::Busy
+        | AttachmentState::Other(_) => Some(decision(Step::Poll, Reason::Attaching { volume })),
+    }
+}
+
+fn attach(subject: &Subject, seen: &Observation, now: Timestamp, (claim, slot): (&Claim, &Slot), wanted: &SlotVolume, action: &Action) -> Decision {
+    let volume = wanted.volume.clone();
+    if !running(seen) {
+        return wait(subject, seen, action, Reason::InstancePending);
+    }
+    if taken(seen, &wanted.device) {
+        let reason = Reason::DeviceTaken { volume, device: wanted.device.clone() };
+        return another_device(seen, (claim, slot), wanted, reason);
+    }
+    if seen.answers.attaching.get(&volume).is_some_and(|sent| now.since(*sent) < DESCRIBE_LAG) {
+        return decision(Step::Poll, Reason::Attaching { volume });
+    }
+    match seen.answers.attach_refused.get(&volume) {
+        // A describe may lag behind the state that EC2 refused it for: look again, then ask again.
+        Some((tries, _)) if *tries < ATTACH_TRIES && seen.answers.polls < *tries => {
+            decision(Step::Poll, Reason::Attaching { volume })
+        }
+        Some((tries, refusal)) if *tries >= ATTACH_TRIES => {
+            let problem = refusal.to_string();
+            rest(true, Some(action.clone()), Reason::AttachRefused { volume: volume.clone(), problem: problem.clone() })
+                .with_alarm(Some(Alarm::AttachRefused { volume, problem }))
+        }
+        Some(_) | None => effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume }),
+    }
+}
+
+fn another_device(seen: &Observation, (claim, slot): (&Claim, &Slot), wanted: &SlotVolume, reason: Reason) -> Decision {
+    let free = DeviceName::candidates().find(|candidate| {
+        !taken(seen, candidate)
+            && slot.volumes.iter().all(|other| other.device.attachment_point() != candidate.attachment_point())
+    });
+    match free {
+        Some(device) => commit(transition::change_device(claim, slot, &wanted.volume, device), reason),
+        None => rest(true, None, Reason::NoDeviceLeft).with_alarm(Some(Alarm::AttachRefused {
+            volume: wanted.volume.clone(),
+            problem: "every device name is taken on the instance".to_owned(),
+        })),
+    }
+}
+
+/// Whether the device name is in use on the instance: by its block device mapping, or by EC2's own word.
+fn taken(seen: &Observation, device: &DeviceName) -> bool {
+    let mapped = seen.described.instance.iter().flat_map(|instance| &instance.devices);
+    mapped
+        .filter_map(|name| name.parse::<DeviceName>().ok())
+        .chain(seen.answers.devices_taken.iter().cloned())
+        .any(|other| other.attachment_point() == device.attachment_point())
+}
+
+/// The tags by which the instance knows its volumes, and by which a lost table could be rebuilt.
+fn tag(subject: &Subject, seen: &Observation, slot: &Slot) -> Option<Decision> {
+    for wanted in &slot.volumes {
+        let tags = BTreeMap::from([
+            (tags::SLOT.to_owned(), slot.id.to_string()),
+            (tags::VOLUME.to_owned(), wanted.name.to_string()),
+        ]);
+        let present = seen.described.volumes.get(&wanted.volume).map(|volume| &volume.tags);
+        if let Some(decision) = missing_tags(seen, wanted.volume.as_str(), present, tags) {
+            return Some(decision);
+        }
+    }
+    let mut tags = BTreeMap::from([
+        (tags::SLOT.to_owned(), slot.id.to_string()),
+        (tags::INDEX.to_owned(), slot.id.index.to_string()),
+    ]);
+    for wanted in &slot.volumes {
+        tags.insert(format!("{}:{}", tags::VOLUME, wanted.name), wanted.volume.to_string());
+    }
+    let present = seen.described.instance.as_ref().map(|instance| &instance.tags);
+    missing_tags(seen, subject.instance.as_str(), present, tags)
+}
+
+fn missing_tags(
+    seen: &Observation,
+    resource: &str,
+    present: Option<&BTreeMap<String, String>>,
+    wanted: BTreeMap<String, String>,
+) -> Option<Decision> {
+    let there = present.is_some_and(|present| wanted.iter().all(|(key, value)| present.get(key) == Some(value)));
+    if there || seen.answers.tagged.contains(resource) {
+        return None;
+    }
+    let reason = Reason::TagsMissing { resource: resource.to_owned() };
+    Some(effect(Effect::Tag(resource.to_owned(), wanted), reason))
+}
+
+/// Nothing can be done at this moment: a few more looks, then someone comes back. What an event has announced is
+/// worth looking for; an instance that is just starting is not, the event `running` brings it up again.
+fn wait(subject: &Subject, seen: &Observation, action: &Action, reason: Reason) -> Decision {
+    const LOOKS: u32 = 4;
+    let starting = seen.described.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Pending)
+        && subject.hint != Some(InstanceState::Running);
+    if seen.answers.polls < LOOKS && !starting {
+        decision(Step::Poll, reason)
+    } else {
+        rest(true, Some(action.clone()), reason)
+    }
+}

@@ -1,0 +1,201 @@
+//! An instance that is going or gone: begin the release, bring the volumes off it, and release on evidence only.
+//!
+//! Safety: no volume is detached from a running instance unless the policy says so; a slot is free only once
+//! [`evidence`] says that its volumes are.
+
+use std::time::Duration;
+
+use super::{
+    Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit, complete, decision,
+    effect, open_action, rest,
+};
+use crate::event::{Action, ActionResult, Transition};
+use crate::evidence::{Missing, evidence};
+use crate::observation::{AttachmentState, InstanceState};
+use crate::policy::{Leave, LeaveMode};
+use crate::record::{Claim, Phase, Slot};
+use crate::time::Timestamp;
+use crate::transition;
+
+/// How many looks a volume gets to be detached before someone comes back to it.
+const LOOKS: u32 = 12;
+
+pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp, why: Reason) -> Decision {
+    // Once EC2 shows the instance gone, an answer changes nothing; it is still given, so that the group goes on.
+    let action = match waiting_in_hook(seen).then(|| open_action(subject, seen, Transition::Terminating)) {
+        Some(OpenAction::Look(decision)) => return decision,
+        Some(OpenAction::Open(action)) => Some(action),
+        Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
+    };
+    match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
+        None | Some((_, Phase::Closed)) => match action {
+            Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
+            None => rest(false, None, Reason::HoldsNothing),
+        },
+        Some((claim, Phase::Waiting { .. })) => commit(transition::close(claim, now), why),
+        Some((claim, Phase::Leased { .. })) => match &seen.slot {
+            Some(slot) => {
+                let transaction = transition::begin_release(claim, slot, action.as_ref(), now, &why.to_string());
+                commit(transaction, why)
+            }
+            None => commit(None, Reason::RecordsDisagree),
+        },
+        Some((claim, Phase::Leaving { since, .. })) => match &seen.slot {
+            Some(slot) if transition::holds(claim, slot) => {
+                let leaving = Leaving { claim, slot, since: *since, action };
+                leaving.decide(subject, seen, now)
+            }
+            _ => commit(None, Reason::RecordsDisagree),
+        },
+    }
+}
+
+/// Goes on with a release though no action waits for it: only what is evident.
+pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
+    match (&seen.claim, &seen.slot) {
+        (Some(claim), Some(slot)) if transition::holds(claim, slot) => {
+            let leaving = Leaving { claim, slot, since: now, action: None };
+            leaving.by_evidence(seen, now, LeaveMode::Terminate).unwrap_or_else(|| {
+                rest(true, None, Reason::WaitingForTermination { slot: slot.id.clone() })
+            })
+        }
+        _ => commit(None, Reason::RecordsDisagree),
+    }
+}
+
+fn waiting_in_hook(seen: &Observation) -> bool {
+    use crate::observation::LifecycleState::TerminatingWait;
+    seen.described.group_instance.as_ref().is_some_and(|instance| instance.state == TerminatingWait)
+}
+
+/// A claim whose slot is being released.
+struct Leaving<'a> {
+    claim: &'a Claim,
+    slot: &'a Slot,
+    since: Timestamp,
+    action: Option<Action>,
+}
+
+impl Leaving<'_> {
+    fn decide(self, subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+        let leave = self.claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+        if let Some(decision) = self.by_evidence(seen, now, leave.mode) {
+            return decision;
+        }
+        let Some(instance) = seen.described.instance.as_ref() else {
+            return self.let_terminate(seen, Reason::InstanceForgotten);
+        };
+        match (leave.mode, &instance.state) {
+            (_, InstanceState::ShuttingDown | InstanceState::Terminated) => self.let_terminate(seen, Reason::InstanceGone),
+            _ if self.action.is_none() => self.wait_for_termination(),
+            _ if now.since(self.since) >= Duration::from_secs(u64::from(leave.seconds)) => {
+                self.let_terminate(seen, Reason::LeaveTimeUp)
+            }
+            // Mode ssm is refused where policies are read; a record that has it is served by the termination.
+            (LeaveMode::Terminate | LeaveMode::Ssm, _) => self.let_terminate(seen, Reason::LeaveToTermination),
+            (LeaveMode::Detach, _) | (LeaveMode::Stop | LeaveMode::Guest, InstanceState::Stopped) => {
+                self.detach(subject, seen)
+            }
+            (LeaveMode::Stop, InstanceState::Running | InstanceState::Pending) => self.stop(subject, seen),
+            (LeaveMode::Stop, InstanceState::Stopping | InstanceState::Other(_)) => {
+                self.wait(seen, subject, Reason::Stopping)
+            }
+            (LeaveMode::Guest, _) => self.wait(seen, subject, Reason::Draining),
+        }
+    }
+
+    /// What the evidence allows: the release, or the one call that completes the evidence.
+    fn by_evidence(&self, seen: &Observation, now: Timestamp, mode: LeaveMode) -> Option<Decision> {
+        match evidence(&self.claim.instance, self.slot, &seen.described, &seen.answers.not_attached) {
+            Ok(()) => {
+                let reason = Reason::Detached { slot: self.slot.id.clone() };
+                Some(commit(transition::release(self.claim, self.slot, now, &reason.to_string()), reason))
+            }
+            // The describe may be stale and the volume in use: the call that asks may only be one that may also act.
+            Err(Missing::OwnAnswer(volume)) if self.may_detach(seen, mode) => {
+                Some(effect(Effect::Detach(volume.clone()), Reason::ConfirmDetached { volume }))
+            }
+            Err(Missing::Stranger(volume, holder)) => {
+                let problem = format!("it is attached to {holder} while its slot is being released");
+                let reason = Reason::Quarantine { volume: volume.clone(), problem: problem.clone() };
+                let alarm = Alarm::Quarantined { slot: self.slot.id.clone(), volume, problem };
+                let transaction = transition::quarantine(self.claim, self.slot, now, &reason.to_string());
+                Some(commit(transaction, reason).with_alarm(Some(alarm)))
+            }
+            Err(Missing::OwnAnswer(_) | Missing::Detachment(_)) => None,
+        }
+    }
+
+    /// Whether a volume may be taken off the instance now: nothing runs there, or the policy says that nobody has it
+    /// mounted, and the action still waits.
+    fn may_detach(&self, seen: &Observation, mode: LeaveMode) -> bool {
+        match seen.described.instance.as_ref().map(|instance| &instance.state) {
+            None | Some(InstanceState::Stopped) => true,
+            Some(InstanceState::Running) => mode == LeaveMode::Detach && self.action.is_some(),
+            Some(_) => false,
+        }
+    }
+
+    /// Asks the operating system to stop its services and unmount.
+    fn stop(self, subject: &Subject, seen: &Observation) -> Decision {
+        match (&seen.answers.stop, &seen.hooks, seen.described.group_instance.as_ref()) {
+            (Some(Ok(())), ..) => self.wait(seen, subject, Reason::Stopping),
+            (Some(Err(refusal)), ..) => {
+                let problem = refusal.to_string();
+                self.let_terminate(seen, Reason::StopRefused { problem })
+            }
+            (None, None, Some(instance)) => {
+                decision(Step::Look(Look::Hooks(instance.group.clone())), Reason::StopFirst)
+            }
+            // Someone else is draining the instance: stopping it would pull the rug from under them.
+            (None, Some(hooks), _) if hooks.iter().any(|hook| {
+                hook.transition == Transition::Terminating && !hook.name.as_str().starts_with(&subject.hook_prefix)
+            }) =>
+            {
+                self.let_terminate(seen, Reason::OthersDrain)
+            }
+            (None, Some(_) | None, _) => effect(Effect::Stop, Reason::StopFirst),
+        }
+    }
+
+    /// Detaches what is still attached to the instance; nobody has it mounted, or the policy says to do it all the same.
+    fn detach(self, subject: &Subject, seen: &Observation) -> Decision {
+        for wanted in &self.slot.volumes {
+            let volume = wanted.volume.clone();
+            let attachment = seen.described.volumes.get(&volume).and_then(|shown| shown.attachment());
+            match attachment.map(|attachment| &attachment.state) {
+                Some(AttachmentState::Attached | AttachmentState::Attaching) if !seen.answers.detaching.contains(&volume) => {
+                    return effect(Effect::Detach(volume.clone()), Reason::Detach { volume });
+                }
+                Some(_) | None => {}
+            }
+        }
+        let volume = self.slot.volumes.first().map(|wanted| wanted.volume.clone());
+        match volume {
+            Some(volume) => self.wait(seen, subject, Reason::Detaching { volume }),
+            None => commit(None, Reason::RecordsDisagree),
+        }
+    }
+
+    /// A few more looks, then rest: an event or reconcile comes back to it.
+    fn wait(self, seen: &Observation, subject: &Subject, reason: Reason) -> Decision {
+        let worth_looking = matches!(reason, Reason::Detaching { .. }) || subject.hint == Some(InstanceState::Stopped);
+        if worth_looking && seen.answers.polls < LOOKS {
+            decision(Step::Poll, reason)
+        } else {
+            rest(true, self.action, reason)
+        }
+    }
+
+    /// Answers the action, so that the termination goes on and frees the volumes.
+    fn let_terminate(self, seen: &Observation, reason: Reason) -> Decision {
+        match self.action {
+            Some(action) => complete(seen, action, ActionResult::Continue, reason),
+            None => self.wait_for_termination(),
+        }
+    }
+
+    fn wait_for_termination(self) -> Decision {
+        rest(true, None, Reason::WaitingForTermination { slot: self.slot.id.clone() })
+    }
+}

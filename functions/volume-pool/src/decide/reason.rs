@@ -1,0 +1,266 @@
+//! Why a step is taken, and what a person must know of: closed sets, in the words that logs, records and tools show.
+
+use displaydoc::Display;
+use serde::Serialize;
+
+use crate::ids::{DeviceName, InstanceId, SlotId, VolumeId, Zone};
+use crate::policy::PolicyError;
+
+/// Why a step is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Display, Serialize)]
+#[serde(rename_all_fields = "snake_case")]
+pub enum Reason {
+    /// Auto Scaling shows {state}: nothing of this instance is waited for
+    NothingWaitedFor {
+        /// The lifecycle state.
+        state: String,
+    },
+    /// the launch is over, Auto Scaling shows {state}: the waiter leaves the queue
+    LaunchOver {
+        /// The lifecycle state.
+        state: String,
+    },
+    /// Auto Scaling does not show the instance waiting yet
+    NotYetWaiting,
+    /// Auto Scaling shows the waiting instance in no group, EC2 does not show it gone
+    NotInGroup,
+    /// the action was found without its event: the group's hooks tell which it is
+    ActionUnknown,
+    /// the policy is not on record: the launch hook's metadata tells
+    PolicyUnknown,
+    /// the action has its answer
+    Answered,
+    /// the instance waits under a hook that is not ours
+    NotOurHook,
+    /// Auto Scaling knows no active action yet still shows the instance waiting
+    NoActiveActionYet,
+    /// mode observe: the launch goes on, nothing is changed
+    Observing,
+    /// bound for the warm pool: no slot is leased on the way in
+    BoundForWarmPool,
+    /// held: no policy that parses
+    HeldForPolicy,
+    /// the instance joins the queue of its zone
+    Enqueue,
+    /// slot {slot} is free and no earlier waiter is due to get it
+    SlotFree {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// slot {slot} is free and this instance held it before
+    HeldBefore {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// {count} tagged volume sets that no record knows become slots
+    Adopt {
+        /// How many.
+        count: usize,
+    },
+    /// no free slot is on record: tagged volumes that no record knows may be there
+    LookForVolumes,
+    /// no slot is free and none is coming: tagged volumes in other people's hands may explain it
+    LookForStrangers,
+    /// {count} earlier waiters are served first
+    EarlierWaiters {
+        /// How many.
+        count: usize,
+    },
+    /// waiting for slot {slot}, which {holder} is letting go of
+    WaitingForSlot {
+        /// The slot.
+        slot: SlotId,
+        /// Who lets go of it.
+        holder: InstanceId,
+    },
+    /// waiting: no slot of the pool is free in {zone} and none is being released
+    WaitingNoneFree {
+        /// The zone.
+        zone: Zone,
+    },
+    /// waiting: the {count} free slots have been idle for longer than staleAfterHours
+    WaitingOnlyStale {
+        /// How many.
+        count: usize,
+    },
+    /// the instance is still pending in EC2: volumes can be attached once it runs
+    InstancePending,
+    /// EC2 does not show the volume {volume} yet
+    VolumeNotShown {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} is available: attach it
+    Attach {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} is being attached
+    Attaching {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} has been attaching for too long: it is detached and gets another device name
+    StuckAttaching {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// device {device} is taken: volume {volume} gets another one, on record first
+    DeviceTaken {
+        /// The volume.
+        volume: VolumeId,
+        /// The device.
+        device: DeviceName,
+    },
+    /// every device name is taken
+    NoDeviceLeft,
+    /// EC2 refuses to attach volume {volume}: {problem}
+    AttachRefused {
+        /// The volume.
+        volume: VolumeId,
+        /// EC2's words.
+        problem: String,
+    },
+    /// volume {volume} is still on its earlier holder {instance}
+    OnEarlierHolder {
+        /// The volume.
+        volume: VolumeId,
+        /// The earlier holder.
+        instance: InstanceId,
+    },
+    /// volume {volume} can't be used: {problem}: its slot is set apart
+    Quarantine {
+        /// The volume.
+        volume: VolumeId,
+        /// What was seen.
+        problem: String,
+    },
+    /// volume {volume} would be deleted with the instance: it is set to stay
+    KeepVolume {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// {resource} lacks the tags that name its slot
+    TagsMissing {
+        /// The instance or volume.
+        resource: String,
+    },
+    /// slot {slot} is attached whole, its volumes stay when the instance goes, and the lease is confirmed
+    Verified {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// the instance is terminating
+    Terminating,
+    /// the instance is terminating, past its hooks
+    TerminatingWithoutHook,
+    /// EC2 shows the instance going or gone
+    InstanceGone,
+    /// EC2 and Auto Scaling have not known the instance for a while
+    InstanceForgotten,
+    /// the instance holds nothing
+    HoldsNothing,
+    /// the leave mode is stop: the operating system stops its services and unmounts
+    StopFirst,
+    /// the instance is stopping
+    Stopping,
+    /// the instance drains itself
+    Draining,
+    /// another terminate hook of the group is still to be answered: the termination frees the volumes
+    OthersDrain,
+    /// EC2 refuses to stop the instance ({problem}): the termination frees the volumes
+    StopRefused {
+        /// EC2's words.
+        problem: String,
+    },
+    /// the leave mode is terminate: the termination frees the volumes
+    LeaveToTermination,
+    /// leaving took longer than leave.seconds: the termination frees the volumes
+    LeaveTimeUp,
+    /// volume {volume} may be detached: the instance is stopped, or the policy says so
+    Detach {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} is being detached
+    Detaching {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} looks detached: DetachVolume's own answer confirms it
+    ConfirmDetached {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// every volume of slot {slot} is shown to be detached
+    Detached {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// the termination will free the volumes of slot {slot}
+    WaitingForTermination {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// the records contradict each other: nothing is touched
+    RecordsDisagree,
+}
+
+/// What a person must know of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Display)]
+pub enum Alarm {
+    /// the launch hook's policy does not parse ({error}); {instead}; correct the hook's NotificationMetadata
+    PolicyFault {
+        /// What is wrong with it.
+        error: PolicyError,
+        /// What is done instead.
+        instead: String,
+    },
+    /// slot {slot} is quarantined: volume {volume}: {problem}; look at the volume, then reinstate the slot
+    Quarantined {
+        /// The slot.
+        slot: SlotId,
+        /// The volume.
+        volume: VolumeId,
+        /// What was seen.
+        problem: String,
+    },
+    /// volume {volume} carries the pool's tag but is not adopted: {problem}
+    NotAdopted {
+        /// The volume.
+        volume: VolumeId,
+        /// What was seen and what to do.
+        problem: String,
+    },
+    /// volume {volume} can't be attached: {problem}
+    AttachRefused {
+        /// The volume.
+        volume: VolumeId,
+        /// EC2's words.
+        problem: String,
+    },
+    /// {count} free slots of the zone were idle for longer than staleAfterHours; decide whether their data may come back
+    StaleSlots {
+        /// How many.
+        count: usize,
+    },
+    /// no slot is free in the zone and none is being released: tag a volume for the pool or take an instance away
+    NoSlot,
+    /// claim and slot contradict each other; nothing is touched until a person has looked
+    RecordsDisagree,
+}
+
+impl Alarm {
+    /// The constant name that alarms and metrics go by.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PolicyFault { .. } => "policy-fault",
+            Self::Quarantined { .. } => "quarantined",
+            Self::NotAdopted { .. } => "not-adopted",
+            Self::AttachRefused { .. } => "attach-refused",
+            Self::StaleSlots { .. } => "stale-slots",
+            Self::NoSlot => "no-slot",
+            Self::RecordsDisagree => "records-disagree",
+        }
+    }
+}

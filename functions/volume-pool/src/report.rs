@@ -1,0 +1,55 @@
+//! What was done and why, for the one wide log line of an invocation.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::decide::{Alarm, Look, Reason, Step};
+use crate::event::ActionResult;
+
+/// What one loop did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Journal {
+    /// Its steps, in order.
+    pub steps: Vec<StepTaken>,
+    /// What a person must know of, each once.
+    pub alarms: BTreeSet<Alarm>,
+    /// What EC2 or Auto Scaling refused.
+    pub refusals: Vec<String>,
+    /// Calls that gave no answer to go by.
+    pub failures: Vec<String>,
+    /// How often another invocation was faster.
+    pub lost_races: u32,
+    /// The answer that Auto Scaling took.
+    pub answered: Option<ActionResult>,
+}
+
+/// One step of a loop.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct StepTaken {
+    /// What was done, in one or two words.
+    pub step: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl StepTaken {
+    pub(crate) fn new(step: &Step, reason: &Reason) -> Self {
+        let name = match step {
+            Step::Look(Look::Hooks(_)) => "look at hooks",
+            Step::Look(Look::Candidates(_)) => "look for volumes",
+            Step::Look(Look::Attached(_)) => "look at attached volumes",
+            Step::Commit(transaction) => transaction.name,
+            Step::Effect(effect) => effect.call(),
+            Step::Poll => "poll",
+            Step::Serve(_) => "serve waiters",
+            Step::Rest { work_left: true, .. } => "rest, work left",
+            Step::Rest { work_left: false, .. } => "rest, settled",
+        };
+        Self { step: name.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn out_of_time(reason: &Reason) -> Self {
+        Self { step: "out of time".to_owned(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,158 @@
+//! The shell: carries the machine's requests out over the ports. The only async code of the domain, and no decision
+//! in it.
+
+use std::time::Duration;
+
+use futures_util::future::{try_join3, try_join_all};
+use serde::Serialize;
+
+use crate::action_loop::{Ending, MARKS_READ, Request, Response};
+use crate::decide::{Effect, Subject};
+use crate::ids::InstanceId;
+use crate::invocation::{Invocation, LoopReport};
+use crate::observation::Described;
+use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
+use crate::record::{List, Record};
+use crate::{Allowance, Timestamp};
+
+/// What an invocation did: its loops, and the calls that they took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The loops, the main one among them.
+    pub loops: Vec<LoopReport>,
+    /// How the main loop ended.
+    pub ending: Ending,
+    /// The requests carried out, in order.
+    pub calls: Vec<CallMade>,
+}
+
+/// One request that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallMade {
+    /// What was asked.
+    pub call: &'static str,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
+/// Runs the loop for `subject` to its end.
+pub async fn run<V, A, L, C>(subject: Subject, allowance: Allowance, ports: &Ports<V, A, L, C>) -> Report
+where
+    V: Volumes + Sync,
+    A: LifecycleActions + Sync,
+    L: LeaseStore + Sync,
+    C: Clock + Sync,
+{
+    let mut invocation = Invocation::new(subject, allowance);
+    let mut calls = Vec::new();
+    let mut request = invocation.start(ports.clock.now());
+    loop {
+        if let Request::Finish(outcome) = request {
+            return Report { loops: invocation.into_reports(), ending: outcome.ending, calls };
+        }
+        let call = request.call();
+        let began = ports.clock.now();
+        let response = carry_out(request, ports).await.unwrap_or_else(Response::Failed);
+        let now = ports.clock.now();
+        let took: Duration = now.since(began);
+        calls.push(CallMade { call, millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) });
+        request = invocation.resume(response, now);
+    }
+}
+
+/// The instances with open work, for reconcile.
+pub async fn open_work<L: LeaseStore>(leases: &L) -> Result<Vec<InstanceId>, PortError> {
+    let marks = leases.list(&List::Open, usize::MAX).await?;
+    let instances = marks.into_iter().filter_map(|record| match record {
+        Record::Open(mark) => Some(mark.instance),
+        _ => None,
+    });
+    Ok(instances.collect())
+}
+
+async fn carry_out<V, A, L, C>(request: Request, ports: &Ports<V, A, L, C>) -> Result<Response, PortError>
+where
+    V: Volumes + Sync,
+    A: LifecycleActions + Sync,
+    L: LeaseStore + Sync,
+    C: Clock + Sync,
+{
+    let Ports { volumes, actions, leases, clock } = ports;
+    Ok(match request {
+        Request::Read { keys, lists } => {
+            let listed = try_join_all(lists.iter().map(|list| leases.list(list, MARKS_READ)));
+            let (records, lists) = futures_util::future::try_join(leases.read(&keys), listed).await?;
+            Response::Records(records, lists)
+        }
+        Request::Describe(instance, ids) => {
+            let (group_instance, instance, volumes) =
+                try_join3(actions.group_instance(&instance), volumes.instance(&instance), volumes.volumes(&ids)).await?;
+            Response::Described(Described { group_instance, instance, volumes })
+        }
+        Request::Hooks(group) => Response::Hooks(actions.hooks(&group).await?),
+        Request::PoolVolumes(place, state) => Response::Volumes(volumes.pool_volumes(&place, &state).await?),
+        Request::Commit(transaction) => Response::Committed(leases.commit(&transaction).await?),
+        Request::Poke(instance, guard) => Response::Poked(leases.poke(&instance, &guard).await?),
+        Request::TakePoke(instance) => {
+            leases.take_poke(&instance).await?;
+            Response::Done
+        }
+        Request::Effect(instance, effect) => Response::Answered(match effect {
+            Effect::Attach(volume, device) => volumes.attach(&volume, &instance, &device).await?,
+            Effect::Detach(volume) => volumes.detach(&volume, &instance).await?,
+            Effect::KeepOnTermination(device) => volumes.keep_on_termination(&instance, &device).await?,
+            Effect::Stop => volumes.stop(&instance).await?,
+            Effect::Tag(resource, tags) => volumes.tag(&resource, &tags).await?,
+            Effect::Complete(action, result) => actions.complete(&instance, &action, result).await?,
+            Effect::Heartbeat(action) => actions.heartbeat(&instance, &action).await?,
+        }),
+        Request::Pause(duration) => {
+            clock.pause(duration).await;
+            Response::Done
+        }
+        // Both stay within the invocation: see `Invocation::route`.
+        Request::Serve(_) | Request::Finish(_) => Response::Done,
+    })
+}
+
+impl Request {
+    /// What it asks for, in the words of logs.
+    pub const fn call(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "dynamodb:GetItem+Query",
+            Self::Describe(..) => "describe instance and volumes",
+            Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
+            Self::PoolVolumes(..) => "ec2:DescribeVolumes",
+            Self::Commit(_) => "dynamodb:TransactWriteItems",
+            Self::Poke(..) | Self::TakePoke(_) => "dynamodb:UpdateItem",
+            Self::Effect(_, effect) => effect.call(),
+            Self::Pause(_) => "pause",
+            Self::Serve(_) => "serve",
+            Self::Finish(_) => "finish",
+        }
+    }
+}
+
+/// How long before the function's deadline nothing new is begun.
+const LAST_CALLS: Duration = Duration::from_secs(8);
+/// How far the clocks of two invocations may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(2);
+
+impl Allowance {
+    /// What an invocation may do whose function is ended at `deadline` and whose last call may go on for
+    /// `operation_timeout` after that. With less time than it takes to end in order, a third of it is kept for that.
+    pub fn until(
+        invocation: crate::ids::InvocationId,
+        now: Timestamp,
+        deadline: Timestamp,
+        operation_timeout: Duration,
+    ) -> Self {
+        let left = deadline.since(now);
+        let kept = LAST_CALLS.min(left / 3);
+        Self {
+            invocation,
+            guard_until: deadline.plus(operation_timeout).plus(CLOCK_SKEW),
+            stop_at: now.plus(left.saturating_sub(kept)),
+        }
+    }
+}

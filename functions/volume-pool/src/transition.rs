@@ -1,0 +1,359 @@
+//! The transitions of claims and slots: each the one transaction in which ownership or intent changes, with every
+//! condition it needs. A condition on a version is a condition on all that was read with it: state, holder, epoch and
+//! guard; so each transition takes the records as they were read, and refuses to be built from a record in another
+//! state by giving nothing.
+
+use crate::event::{Action, ActionResult};
+use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
+use crate::policy::Policy;
+use crate::record::{
+    Claim, ComingMark, FreeMark, Group, Guard, Key, OpenMark, Origin, Phase, Place, Pool, Record, Slot,
+    SlotState, SlotVolume, VolumeOwner, WaitingMark,
+};
+use crate::time::Timestamp;
+
+/// Writes that happen all together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Transaction {
+    /// What it does, in one word of the protocol.
+    pub name: &'static str,
+    /// The writes; each key at most once.
+    pub writes: Vec<Write>,
+    /// Where a slot came free or a waiter left the queue by it: the waiters there are to be served.
+    pub wakes: Option<Place>,
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// Puts the record, if its key is as expected.
+    Put(Record, Expect),
+    /// Deletes what stands at the key, if anything does.
+    Delete(Key),
+}
+
+/// What must hold at a key for the whole transaction to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expect {
+    /// Nothing stands there.
+    Absent,
+    /// The record has this version.
+    Version(u64),
+    /// The claim has this version, and nobody has asked its guard to look again.
+    Unpoked(u64),
+    /// Anything: a mark, which the records of the same transaction answer for.
+    Mark,
+}
+
+/// A set of volumes to make a slot of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Adoption {
+    /// The slot that their tags name; the pool's next where they name none.
+    pub tagged: Option<SlotId>,
+    /// When their slot was last released, by their tags.
+    pub released_at: Option<Timestamp>,
+    /// The volumes.
+    pub volumes: Vec<(VolumeName, VolumeId, DeviceName, Timestamp)>,
+}
+
+/// At most this many slots are adopted in one transaction: DynamoDB takes 100 items (`TransactWriteItems`).
+pub const ADOPTED_AT_ONCE: usize = 20;
+
+impl Transaction {
+    fn new(name: &'static str, writes: Vec<Write>) -> Self {
+        Self { name, writes, wakes: None }
+    }
+
+    fn waking(mut self, place: Place) -> Self {
+        self.wakes = Some(place);
+        self
+    }
+}
+
+/// Takes the guard of an instance, with the action that the event brought where no other is open.
+pub fn guard(claim: Option<&Claim>, fresh: Claim, guard: Guard, action: Option<&Action>, now: Timestamp) -> Transaction {
+    let mut next = claim.cloned().unwrap_or(fresh);
+    let newer = action.filter(|action| {
+        next.action.is_none() || (next.answered.is_some() && next.action.as_ref() != Some(*action))
+    });
+    if let Some(action) = newer {
+        next.action = Some(action.clone());
+        next.answered = None;
+    }
+    next.guard = Some(guard);
+    if !next.open {
+        next.open = true;
+        next.since = now;
+    }
+    let mark = Record::Open(OpenMark { instance: next.instance.clone() });
+    let write = match claim {
+        Some(_) => put_claim(next),
+        None => {
+            next.version = 1;
+            Write::Put(Record::Claim(next), Expect::Absent)
+        }
+    };
+    Transaction::new("guard", vec![write, Write::Put(mark, Expect::Mark)])
+}
+
+/// Gives the guard up, unless someone asked for another look. A claim whose work is done loses its open mark.
+pub fn rest(claim: &Claim, rest: &Rest) -> Transaction {
+    let mut next = claim.clone();
+    next.guard = None;
+    next.reason.clone_from(&rest.reason);
+    if let Some((action, result)) = &rest.answered {
+        next.action = Some(action.clone());
+        next.answered = Some(*result);
+    }
+    next.open = rest.work_left;
+    let expected = Expect::Unpoked(next.version);
+    next.version += 1;
+    let mut writes = vec![Write::Put(Record::Claim(next), expected)];
+    if !rest.work_left {
+        writes.push(Write::Delete(Key::Open(claim.instance.clone())));
+    }
+    Transaction::new("rest", writes)
+}
+
+/// How a claim is left at the end of an invocation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rest {
+    /// Why nothing more is done now.
+    pub reason: String,
+    /// The answer that Auto Scaling took in this invocation.
+    pub answered: Option<(Action, ActionResult)>,
+    /// Whether reconcile must come back to it.
+    pub work_left: bool,
+}
+
+/// Puts a claim into the queue of its zone, with the policy it goes by and the group's, where that is new.
+pub fn enqueue(claim: &Claim, place: Place, action: Option<&Action>, policy: &Policy, group: Option<(Group, Expect)>, now: Timestamp) -> Option<Transaction> {
+    if claim.phase != Phase::Closed {
+        return None;
+    }
+    let mut next = claim.clone();
+    next.phase = Phase::Waiting { place: place.clone(), since: now };
+    next.policy = Some(policy.clone());
+    if let Some(action) = action {
+        next.action = Some(action.clone());
+        next.answered = None;
+    }
+    let mark = WaitingMark { place, since: now, instance: claim.instance.clone() };
+    let mut writes = vec![moved(next, now), Write::Put(Record::Waiting(mark), Expect::Mark)];
+    if let Some((group, expect)) = group {
+        writes.push(Write::Put(Record::Group(group), expect));
+    }
+    Some(Transaction::new("enqueue", writes))
+}
+
+/// Leases a free slot to a waiting claim. The condition on the claim is what keeps an instance from holding two.
+pub fn lease(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
+    let Phase::Waiting { place, since } = &claim.phase else { return None };
+    if slot.state != SlotState::Free {
+        return None;
+    }
+    let mut leased = slot.clone();
+    leased.epoch += 1;
+    leased.state = SlotState::Leased { holder: claim.instance.clone() };
+    leased.remember_holder(&claim.instance);
+    leased.leased_at = Some(now);
+    reason.clone_into(&mut leased.reason);
+    let mut next = claim.clone();
+    next.phase = Phase::Leased { slot: slot.id.clone(), epoch: leased.epoch };
+    next.last_slot = Some(slot.id.clone());
+    Some(Transaction::new(
+        "lease",
+        vec![
+            put_slot(leased),
+            moved(next, now),
+            Write::Delete(Key::Waiting(place.clone(), *since, claim.instance.clone())),
+            Write::Delete(free_key(slot)),
+        ],
+    ))
+}
+
+/// Records another device name for a volume of a leased slot, before it is attached there.
+pub fn change_device(claim: &Claim, slot: &Slot, volume: &VolumeId, device: DeviceName) -> Option<Transaction> {
+    if !matches!(&claim.phase, Phase::Leased { .. }) || !holds(claim, slot) {
+        return None;
+    }
+    let mut next = slot.clone();
+    next.volumes.iter_mut().find(|known| known.volume == *volume)?.device = device;
+    Some(Transaction::new("change device", vec![put_slot(next)]))
+}
+
+/// Begins the release of a leased slot: it is coming free, and never goes back to leased.
+pub fn begin_release(claim: &Claim, slot: &Slot, action: Option<&Action>, now: Timestamp, reason: &str) -> Option<Transaction> {
+    let Phase::Leased { slot: id, epoch } = &claim.phase else { return None };
+    if !holds(claim, slot) {
+        return None;
+    }
+    let mut releasing = slot.clone();
+    releasing.state = SlotState::Releasing { holder: claim.instance.clone() };
+    reason.clone_into(&mut releasing.reason);
+    let mut next = claim.clone();
+    next.phase = Phase::Leaving { slot: id.clone(), epoch: *epoch, since: now };
+    if let Some(action) = action {
+        if next.action.as_ref() != Some(action) {
+            next.answered = None;
+        }
+        next.action = Some(action.clone());
+    }
+    let mark = ComingMark { place: slot.place(), slot: id.clone(), holder: claim.instance.clone() };
+    Some(Transaction::new(
+        "begin release",
+        vec![put_slot(releasing), moved(next, now), Write::Put(Record::Coming(mark), Expect::Mark)],
+    ))
+}
+
+/// Frees a slot whose volumes are shown to be detached. The evidence is the caller's: see [`crate::evidence`].
+pub fn release(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
+    let Phase::Leaving { .. } = &claim.phase else { return None };
+    if !holds(claim, slot) {
+        return None;
+    }
+    let mut free = slot.clone();
+    free.state = SlotState::Free;
+    free.released_at = Some(now);
+    reason.clone_into(&mut free.reason);
+    let mut next = claim.clone();
+    next.phase = Phase::Closed;
+    let place = slot.place();
+    let mut writes = vec![
+        put_slot(free.clone()),
+        moved(next, now),
+        Write::Delete(Key::Coming(place.clone(), slot.id.index)),
+    ];
+    free.version += 1;
+    writes.push(Write::Put(Record::Free(FreeMark { slot: free }), Expect::Mark));
+    Some(Transaction::new("release", writes).waking(place))
+}
+
+/// Sets a slot apart for a person to look at. A holder that still launches goes to the end of its zone's
+/// queue; one that leaves is closed.
+pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
+    if !holds(claim, slot) {
+        return None;
+    }
+    let mut apart = slot.clone();
+    apart.state = SlotState::Quarantined;
+    reason.clone_into(&mut apart.reason);
+    let mut next = claim.clone();
+    let mut writes = Vec::new();
+    match &claim.phase {
+        Phase::Leased { .. } => {
+            let (place, since) = (slot.place(), now);
+            next.phase = Phase::Waiting { place: place.clone(), since };
+            let mark = WaitingMark { place, since, instance: claim.instance.clone() };
+            writes.push(Write::Put(Record::Waiting(mark), Expect::Mark));
+        }
+        Phase::Leaving { .. } => {
+            next.phase = Phase::Closed;
+            writes.push(Write::Delete(Key::Coming(slot.place(), slot.id.index)));
+        }
+        Phase::Closed | Phase::Waiting { .. } => return None,
+    }
+    writes.extend([put_slot(apart), moved(next, now)]);
+    Some(Transaction::new("quarantine", writes))
+}
+
+/// Takes a waiting claim out of the queue: its instance is past waiting, or gone.
+pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
+    let Phase::Waiting { place, since } = &claim.phase else { return None };
+    let mut next = claim.clone();
+    next.phase = Phase::Closed;
+    let mark = Key::Waiting(place.clone(), *since, claim.instance.clone());
+    Some(Transaction::new("close", vec![moved(next, now), Write::Delete(mark)]).waking(place.clone()))
+}
+
+/// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,
+/// and the volume's own row keeps one volume from getting into two slots. Gives nothing where there is nothing to
+/// adopt or the pool has run out of indexes.
+pub fn adopt(pool: Option<&Pool>, place: &Place, adoptions: &[Adoption]) -> Option<Transaction> {
+    let mut next = pool.cloned().unwrap_or_else(|| Pool::new(place.pool.clone()));
+    let mut writes = Vec::new();
+    for adoption in adoptions.iter().take(ADOPTED_AT_ONCE) {
+        let id = match &adoption.tagged {
+            Some(id) => id.clone(),
+            None => SlotId { pool: place.pool.clone(), index: next.next_index },
+        };
+        next.next_index = next.next_index.max(id.index.checked_add(1)?);
+        *next.slots_per_zone.entry(place.zone.clone()).or_default() += 1;
+        let slot = adopted(id, &place.zone, adoption);
+        for volume in &slot.volumes {
+            let owner = VolumeOwner { volume: volume.volume.clone(), slot: slot.id.clone() };
+            writes.push(Write::Put(Record::Volume(owner), Expect::Absent));
+        }
+        writes.push(Write::Put(Record::Free(FreeMark { slot: slot.clone() }), Expect::Mark));
+        writes.push(Write::Put(Record::Slot(slot), Expect::Absent));
+    }
+    if writes.is_empty() {
+        return None;
+    }
+    let expect = match pool {
+        Some(pool) => Expect::Version(pool.version),
+        None => Expect::Absent,
+    };
+    next.version += 1;
+    writes.push(Write::Put(Record::Pool(next), expect));
+    Some(Transaction::new("adopt", writes).waking(place.clone()))
+}
+
+fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {
+    let volumes = adoption.volumes.iter().map(|(name, volume, device, created_at)| SlotVolume {
+        name: name.clone(),
+        volume: volume.clone(),
+        device: device.clone(),
+        origin: Origin::Adopted,
+        created_at: *created_at,
+    });
+    Slot {
+        id,
+        zone: zone.clone(),
+        version: 1,
+        epoch: 0,
+        state: SlotState::Free,
+        recent_holders: Vec::new(),
+        volumes: volumes.collect(),
+        leased_at: None,
+        released_at: adoption.released_at,
+        reason: "adopted: its volumes carry the pool's tag".to_owned(),
+    }
+}
+
+/// Whether the claim and the slot name each other, under the same epoch.
+pub fn holds(claim: &Claim, slot: &Slot) -> bool {
+    match (&claim.phase, &slot.state) {
+        (Phase::Leased { slot: id, epoch }, SlotState::Leased { holder })
+        | (Phase::Leaving { slot: id, epoch, .. }, SlotState::Releasing { holder }) => {
+            *id == slot.id && *epoch == slot.epoch && *holder == claim.instance
+        }
+        _ => false,
+    }
+}
+
+/// Whether the claim's guard is `me`.
+pub fn guarded_by(claim: &Claim, me: &InvocationId) -> bool {
+    claim.guard.as_ref().is_some_and(|guard| guard.invocation == *me)
+}
+
+fn free_key(slot: &Slot) -> Key {
+    Key::Free(slot.place(), slot.released_at, slot.id.index)
+}
+
+fn moved(mut next: Claim, now: Timestamp) -> Write {
+    next.since = now;
+    put_claim(next)
+}
+
+fn put_claim(mut next: Claim) -> Write {
+    let expected = Expect::Version(next.version);
+    next.version += 1;
+    Write::Put(Record::Claim(next), expected)
+}
+
+fn put_slot(mut next: Slot) -> Write {
+    let expected = Expect::Version(next.version);
+    next.version += 1;
+    Write::Put(Record::Slot(next), expected)
+}
