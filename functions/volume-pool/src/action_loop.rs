@@ -355,6 +355,9 @@ impl ActionLoop {
         }
         self.seen.claim.clone_from(&self.claim);
         self.seen.slot.clone_from(&self.slot);
+        if let Some(slot) = &self.slot {
+            self.journal.slot = Some(slot.id.clone());
+        }
         self.seen.group = records.values().find_map(|record| match record {
             Record::Group(group) => Some(group.clone()),
             _ => None,
@@ -584,10 +587,16 @@ impl ActionLoop {
 
     /// What a transaction has written is known to stand there: a conditional write is a read.
     fn remember(&mut self, transaction: &Transaction) {
+        if transaction.name == "adopt" {
+            return;
+        }
         for write in &transaction.writes {
             match write {
                 Write::Put(Record::Claim(claim), _) => self.claim = Some(claim.clone()),
-                Write::Put(Record::Slot(slot), _) => self.slot = Some(slot.clone()),
+                Write::Put(Record::Slot(slot), _) => {
+                    self.slot = Some(slot.clone());
+                    self.journal.slot = Some(slot.id.clone());
+                }
                 Write::Put(..) | Write::Delete(_) => {}
             }
         }

@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use crate::decide::{Alarm, Look, Reason, Step};
 use crate::event::ActionResult;
+use crate::ids::SlotId;
 
 /// What one loop did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Journal {
+    /// The slot that it was about last.
+    pub slot: Option<SlotId>,
     /// Its steps, in order.
     pub steps: Vec<StepTaken>,
     /// What a person must know of, each once.

@@ -70,7 +70,8 @@ pub async fn open_work<L: LeaseStore>(leases: &L) -> Result<Vec<InstanceId>, Por
     Ok(instances.collect())
 }
 
-async fn carry_out<V, A, L, C>(request: Request, ports: &Ports<V, A, L, C>) -> Result<Response, PortError>
+/// Carries one request out.
+pub async fn carry_out<V, A, L, C>(request: Request, ports: &Ports<V, A, L, C>) -> Result<Response, PortError>
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,

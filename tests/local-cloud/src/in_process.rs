@@ -1,0 +1,245 @@
+//! The door in process: the world behind the domain's ports. Every future is ready at once, so whoever drives it
+//! decides when time passes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use volume_pool::Timestamp;
+use volume_pool::event::{Action, ActionResult, Transition};
+use volume_pool::ids::{DeviceName, GroupName, InstanceId, VolumeId};
+use volume_pool::observation::{
+    Attachment, DeleteOnTermination, GroupInstance, Hook, Instance, Volume, VolumeState, tags,
+};
+use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Volumes};
+use volume_pool::record::Place;
+
+use crate::world::{self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World};
+
+/// The world, shared by those who look at it and those who change it.
+#[derive(Debug, Clone)]
+pub struct InProcess {
+    world: Arc<Mutex<World>>,
+}
+
+impl InProcess {
+    /// A door to this world.
+    pub fn new(world: World) -> Self {
+        Self { world: Arc::new(Mutex::new(world)) }
+    }
+
+    /// The world itself.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        // A test that failed while it held the lock has said why already.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Volumes for InProcess {
+    async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
+        match self.world().describe_instances(&[instance.to_string()], &[], &PageRequest::default()) {
+            Ok(page) => page.items.into_iter().next().map(instance_seen).transpose(),
+            Err(ApiError::InstanceNotFound(_)) => Ok(None),
+            Err(error) => Err(unanswered("ec2:DescribeInstances", &error)),
+        }
+    }
+
+    async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
+        let values: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        if values.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let filter = Filter { name: "volume-id".to_owned(), values };
+        let found = self.every_volume(&[filter])?;
+        Ok(found.into_iter().map(|volume| (volume.id.clone(), volume)).collect())
+    }
+
+    async fn pool_volumes(&self, place: &Place, state: &VolumeState) -> Result<Vec<Volume>, PortError> {
+        let status = match state {
+            VolumeState::Creating => "creating",
+            VolumeState::Available => "available",
+            VolumeState::InUse => "in-use",
+            VolumeState::Other(state) => state,
+        };
+        self.every_volume(&[
+            Filter::new(&format!("tag:{}", tags::POOL), place.pool.as_str()),
+            Filter::new("availability-zone", place.zone.as_str()),
+            Filter::new("status", status),
+        ])
+    }
+
+    async fn attach(&self, volume: &VolumeId, instance: &InstanceId, device: &DeviceName) -> Result<Answer, PortError> {
+        let answer = self.world().attach_volume(volume.as_str(), instance.as_str(), device.as_str());
+        Ok(answer.map(drop).map_err(|error| refusal(&error)))
+    }
+
+    async fn detach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Answer, PortError> {
+        let answer = self.world().detach_volume(volume.as_str(), Some(instance.as_str()), None, Detachment::Clean);
+        Ok(answer.map(drop).map_err(|error| match error {
+            ApiError::IncorrectState(text) if text.contains("'available'") => Refusal::NotAttached,
+            ApiError::AttachmentNotFound { .. } => Refusal::NotAttached,
+            error => refusal(&error),
+        }))
+    }
+
+    async fn keep_on_termination(&self, instance: &InstanceId, device: &str) -> Result<Answer, PortError> {
+        let change = [(device.to_owned(), None, false)];
+        let answer = self.world().set_delete_on_termination(instance.as_str(), &change);
+        Ok(answer.map_err(|error| refusal(&error)))
+    }
+
+    async fn stop(&self, instance: &InstanceId) -> Result<Answer, PortError> {
+        let answer = self.world().stop_instances(&[instance.to_string()]);
+        Ok(answer.map(drop).map_err(|error| refusal(&error)))
+    }
+
+    async fn tag(&self, resource: &str, tags: &BTreeMap<String, String>) -> Result<Answer, PortError> {
+        let answer = self.world().create_tags(&[resource.to_owned()], tags);
+        Ok(answer.map_err(|error| refusal(&error)))
+    }
+}
+
+impl InProcess {
+    /// `DescribeVolumes` to the last page.
+    fn every_volume(&self, filters: &[Filter]) -> Result<Vec<Volume>, PortError> {
+        let call = "ec2:DescribeVolumes";
+        let mut page = PageRequest { max_results: Some(500), next_token: None };
+        let mut found = Vec::new();
+        loop {
+            let answer = self.world().describe_volumes(&[], filters, &page).map_err(|error| unanswered(call, &error))?;
+            for volume in answer.items {
+                found.push(volume_seen(volume)?);
+            }
+            match answer.next_token {
+                Some(token) => page.next_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
+impl LifecycleActions for InProcess {
+    async fn group_instance(&self, instance: &InstanceId) -> Result<Option<GroupInstance>, PortError> {
+        let call = "autoscaling:DescribeAutoScalingInstances";
+        let page = self
+            .world()
+            .describe_group_instances(&[instance.to_string()], &PageRequest::default())
+            .map_err(|error| unanswered(call, &error))?;
+        let seen = page.items.into_iter().next().map(|view| {
+            Ok(GroupInstance {
+                group: view.group.parse().map_err(|error| unanswered(call, &error))?,
+                zone: view.member.zone.parse().map_err(|error| unanswered(call, &error))?,
+                state: view.member.state.as_str().into(),
+            })
+        });
+        seen.transpose()
+    }
+
+    async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
+        let call = "autoscaling:DescribeLifecycleHooks";
+        let hooks = self
+            .world()
+            .describe_lifecycle_hooks(group.as_str(), &[])
+            .map_err(|error| unanswered(call, &error))?;
+        let seen = hooks.into_iter().map(|hook| {
+            Ok(Hook {
+                name: hook.name.parse().map_err(|error| unanswered(call, &error))?,
+                transition: match hook.transition {
+                    world::Transition::Launching => Transition::Launching,
+                    world::Transition::Terminating => Transition::Terminating,
+                },
+                metadata: hook.metadata,
+            })
+        });
+        seen.collect()
+    }
+
+    async fn complete(&self, instance: &InstanceId, action: &Action, result: ActionResult) -> Result<Answer, PortError> {
+        let result = match result {
+            ActionResult::Continue => LifecycleResult::Continue,
+            ActionResult::Abandon => LifecycleResult::Abandon,
+        };
+        let (group, hook) = (action.group.as_str(), action.hook.as_str());
+        let answer = self.world().complete_lifecycle_action(group, hook, named(instance, action), result);
+        Ok(answer.map_err(|error| no_action(&error)))
+    }
+
+    async fn heartbeat(&self, instance: &InstanceId, action: &Action) -> Result<Answer, PortError> {
+        let (group, hook) = (action.group.as_str(), action.hook.as_str());
+        let answer = self.world().record_lifecycle_action_heartbeat(group, hook, named(instance, action));
+        Ok(answer.map_err(|error| no_action(&error)))
+    }
+}
+
+impl Clock for InProcess {
+    fn now(&self) -> Timestamp {
+        self.world().now()
+    }
+
+    /// Time passes outside: whoever drives the machine lets it.
+    async fn pause(&self, _: Duration) {}
+}
+
+fn named<'a>(instance: &'a InstanceId, action: &'a Action) -> ActionName<'a> {
+    ActionName { token: action.token.as_ref().map(|token| token.as_str()), instance: Some(instance.as_str()) }
+}
+
+fn no_action(error: &ApiError) -> Refusal {
+    let text = error.to_string();
+    if text.starts_with("No active Lifecycle Action found") { Refusal::NoActiveAction } else { Refusal::Other(text) }
+}
+
+fn refusal(error: &ApiError) -> Refusal {
+    match error {
+        ApiError::VolumeInUse(_) => Refusal::AlreadyAttached,
+        ApiError::DeviceInUse(_) => Refusal::DeviceInUse,
+        ApiError::IncorrectState(text) => Refusal::IncorrectState(text.clone()),
+        ApiError::IncorrectInstanceState { .. } => Refusal::IncorrectState(error.to_string()),
+        ApiError::AttachmentNotFound { .. } => Refusal::NotAttached,
+        ApiError::VolumeNotFound(_) | ApiError::InstanceNotFound(_) => Refusal::NotFound,
+        ApiError::AttachmentLimitExceeded(_) => Refusal::LimitExceeded,
+        ApiError::UnsupportedOperation(text) => Refusal::Unsupported(text.clone()),
+        error => Refusal::Other(error.to_string()),
+    }
+}
+
+fn unanswered(call: &'static str, problem: &impl ToString) -> PortError {
+    PortError::Transient { call, problem: problem.to_string() }
+}
+
+fn instance_seen(view: world::InstanceView) -> Result<Instance, PortError> {
+    let call = "ec2:DescribeInstances";
+    Ok(Instance {
+        id: view.instance.id.parse().map_err(|error| unanswered(call, &error))?,
+        zone: view.instance.zone.parse().map_err(|error| unanswered(call, &error))?,
+        state: view.instance.state.as_str().into(),
+        devices: view.attachments.into_iter().map(|attachment| attachment.device).collect(),
+        tags: view.instance.tags,
+    })
+}
+
+fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
+    let call = "ec2:DescribeVolumes";
+    let attachments = volume.attachments.into_iter().map(|attachment| {
+        Ok(Attachment {
+            instance: Some(attachment.instance.parse().map_err(|error| unanswered(call, &error))?),
+            device: attachment.device,
+            state: attachment.state.as_str().into(),
+            delete_on_termination: if attachment.delete_on_termination {
+                DeleteOnTermination::Delete
+            } else {
+                DeleteOnTermination::Keep
+            },
+            attached_at: attachment.attached_at,
+        })
+    });
+    Ok(Volume {
+        id: volume.id.parse().map_err(|error| unanswered(call, &error))?,
+        zone: volume.zone.parse().map_err(|error| unanswered(call, &error))?,
+        state: volume.state.as_str().into(),
+        multi_attach: volume.multi_attach,
+        attachments: attachments.collect::<Result<_, PortError>>()?,
+        tags: volume.tags,
+        created_at: volume.created_at,
+    })
+}

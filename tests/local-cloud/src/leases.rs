@@ -1,0 +1,108 @@
+//! The reference lease store: the port's contract in its plainest form. It serves the scenarios and the simulation;
+//! what DynamoDB really does is shown by the conformance suite of the DynamoDB adapter.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use volume_pool::ids::{InstanceId, InvocationId};
+use volume_pool::ports::{Commit, LeaseStore, Poke, PortError};
+use volume_pool::record::{Key, List, Record};
+use volume_pool::transition::{Expect, Transaction, Write};
+
+/// Records in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLeases {
+    items: Arc<Mutex<BTreeMap<(String, String), Item>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Item {
+    record: Record,
+    poked: bool,
+}
+
+impl MemoryLeases {
+    /// Every record.
+    pub fn records(&self) -> Vec<Record> {
+        self.items().values().map(|item| item.record.clone()).collect()
+    }
+
+    fn items(&self) -> MutexGuard<'_, BTreeMap<(String, String), Item>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeaseStore for MemoryLeases {
+    async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
+        let items = self.items();
+        let found = keys.iter().filter_map(|key| Some((key.clone(), items.get(&place(key))?.record.clone())));
+        Ok(found.collect())
+    }
+
+    async fn list(&self, list: &List, limit: usize) -> Result<Vec<Record>, PortError> {
+        let (partition, prefix) = (list.partition(), list.prefix());
+        let items = self.items();
+        let found = items
+            .range((partition.clone(), prefix.clone())..)
+            .take_while(|((pk, sk), _)| *pk == partition && sk.starts_with(&prefix))
+            .take(limit)
+            .map(|(_, item)| item.record.clone());
+        Ok(found.collect())
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {
+        let mut items = self.items();
+        let holds = transaction.writes.iter().all(|write| match write {
+            Write::Put(record, expect) => as_expected(items.get(&place(&record.key())), *expect),
+            Write::Delete(_) => true,
+        });
+        if !holds {
+            return Ok(Commit::Conflict);
+        }
+        for write in &transaction.writes {
+            match write {
+                Write::Put(record, _) => {
+                    let key = place(&record.key());
+                    let poked = items.get(&key).is_some_and(|item| item.poked);
+                    items.insert(key, Item { record: record.clone(), poked });
+                }
+                Write::Delete(key) => {
+                    items.remove(&place(key));
+                }
+            }
+        }
+        Ok(Commit::Committed)
+    }
+
+    async fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> Result<Poke, PortError> {
+        match self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
+            Some(Item { record: Record::Claim(claim), poked })
+                if claim.guard.as_ref().is_some_and(|held| held.invocation == *guard) =>
+            {
+                *poked = true;
+                Ok(Poke::Left)
+            }
+            Some(_) | None => Ok(Poke::NoSuchGuard),
+        }
+    }
+
+    async fn take_poke(&self, instance: &InstanceId) -> Result<(), PortError> {
+        if let Some(item) = self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
+            item.poked = false;
+        }
+        Ok(())
+    }
+}
+
+fn place(key: &Key) -> (String, String) {
+    (key.partition(), key.sort())
+}
+
+fn as_expected(item: Option<&Item>, expect: Expect) -> bool {
+    match (expect, item) {
+        (Expect::Absent, None) | (Expect::Mark, _) => true,
+        (Expect::Version(version), Some(item)) => item.record.version() == version,
+        (Expect::Unpoked(version), Some(item)) => item.record.version() == version && !item.poked,
+        (Expect::Absent, Some(_)) | (Expect::Version(_) | Expect::Unpoked(_), None) => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! What the scenarios have in common: a stage with groups and volumes on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use local_cloud::stage::Stage;
+use local_cloud::world::{
+    ApiError, Config, CreateGroup, CreateVolume, GroupChange, HookSpecification, IMAGE, LaunchSpecification,
+    LifecycleState, TemplateReference, Transition, VolumeSpecification,
+};
+use volume_pool::Timestamp;
+
+/// When every scenario begins.
+pub const BEGIN: Timestamp = Timestamp::from_millis(1_795_000_000_000);
+/// Long enough for every launch and replacement of a scenario.
+pub const LONG: Duration = Duration::from_secs(1_800);
+/// The only zone of scenarios with one zone.
+pub const ZONE: &str = "eu-central-1a";
+
+/// An empty stage.
+pub fn stage(seed: u64) -> Stage {
+    Stage::new(Config { seed, ..Config::default() }, BEGIN)
+}
+
+/// A volume with the pool's tag, available.
+pub fn tagged_volume(stage: &Stage, zone: &str, tags: &[(&str, &str)]) -> Result<String, ApiError> {
+    let mut tags: BTreeMap<String, String> =
+        tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    tags.entry("stateful-asg:pool".to_owned()).or_insert_with(|| "cassandra".to_owned());
+    let specification = VolumeSpecification { size_gib: Some(10), volume_type: Some("gp3".to_owned()), ..VolumeSpecification::default() };
+    let request = CreateVolume { zone: zone.to_owned(), specification, tags, client_token: None };
+    Ok(stage.cloud.world().create_volume(request)?.id)
+}
+
+/// Both hooks, the launch hook with this metadata.
+pub fn hooks(metadata: Option<&str>) -> Vec<HookSpecification> {
+    let hook = |name: &str, transition, metadata: Option<&str>| HookSpecification {
+        name: name.to_owned(),
+        transition: Some(transition),
+        metadata: metadata.map(str::to_owned),
+        heartbeat_timeout: Some(300),
+        default_result: None,
+    };
+    vec![
+        hook("stateful-asg-launch", Transition::Launching, metadata),
+        hook("stateful-asg-terminate", Transition::Terminating, None),
+    ]
+}
+
+/// A group of `size` instances over `zones`, with these hooks.
+pub fn group(stage: &Stage, name: &str, size: u32, zones: &[&str], hooks: Vec<HookSpecification>) -> Result<(), ApiError> {
+    let mut world = stage.cloud.world();
+    let specification = LaunchSpecification {
+        image_id: Some(IMAGE.to_owned()),
+        instance_type: Some("m7i.large".to_owned()),
+        ..LaunchSpecification::default()
+    };
+    let template = world.create_launch_template(name, None, specification, BTreeMap::new())?;
+    let change = GroupChange {
+        template: Some(TemplateReference { id: Some(template.id), ..TemplateReference::default() }),
+        min_size: Some(0),
+        max_size: Some(size + 2),
+        desired_capacity: Some(size),
+        zones: Some(zones.iter().map(|zone| (*zone).to_owned()).collect()),
+        health_check_grace_period: Some(0),
+        ..GroupChange::default()
+    };
+    world.create_group(CreateGroup { name: name.to_owned(), change, tags: BTreeMap::new(), hooks })
+}
+
+/// A stage with one group of `size` in one zone and as many tagged volumes, every instance in service.
+pub fn in_service(mut stage: Stage, size: u32, policy: &str) -> Result<Stage, String> {
+    let text = |error: ApiError| error.to_string();
+    for _ in 0..size {
+        tagged_volume(&stage, ZONE, &[]).map_err(text)?;
+    }
+    stage.run_for(Duration::from_secs(10))?;
+    group(&stage, "cassandra", size, &[ZONE], hooks(Some(policy))).map_err(text)?;
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == size as usize)?;
+    settle(&mut stage)?;
+    Ok(stage)
+}
+
+/// Lets everything come to rest.
+pub fn settle(stage: &mut Stage) -> Result<(), String> {
+    stage.run_until(LONG, |stage| stage.claims().iter().all(|claim| !claim.open))
+}
+
+/// The instances of a group in this state.
+pub fn instances(stage: &Stage, group: &str, state: LifecycleState) -> Vec<String> {
+    let world = stage.cloud.world();
+    let members = world.group(group).map(|group| group.members.clone()).unwrap_or_default();
+    members.into_values().filter(|member| member.state == state).map(|member| member.instance).collect()
+}
+
+/// Which volumes each slot in service has.
+pub fn volumes_by_slot(stage: &Stage) -> BTreeMap<String, Vec<String>> {
+    stage.volumes_in_service().into_iter().map(|(slot, (_, volumes))| (slot, volumes)).collect()
+}
+
+/// The volumes with a pool's tag: all there are, whoever holds them.
+pub fn tagged(stage: &Stage) -> Vec<String> {
+    let world = stage.cloud.world();
+    let tagged = world.volumes().filter(|volume| volume.tags.contains_key("stateful-asg:pool"));
+    tagged.map(|volume| volume.id.clone()).collect()
+}
+
+/// Fails one instance in service and lets its replacement come into service; answers which instance it was.
+pub fn replace_one(stage: &mut Stage, size: usize) -> Result<String, String> {
+    let failed = instances(stage, "cassandra", LifecycleState::InService).into_iter().next().ok_or("nothing in service")?;
+    stage.cloud.world().fail_instance(&failed).map_err(|error| error.to_string())?;
+    stage.run_until(LONG, |stage| {
+        let served = stage.volumes_in_service();
+        served.len() == size && served.values().all(|(instance, _)| *instance != failed)
+    })?;
+    settle(stage)?;
+    Ok(failed)
+}

@@ -1,0 +1,77 @@
+//! A replaced instance gets its volume back.
+
+use std::collections::BTreeSet;
+
+use local_cloud::world::LifecycleState;
+use scenarios::{
+    LONG, ZONE, group, hooks, in_service, instances, replace_one, stage, tagged, tagged_volume, volumes_by_slot,
+};
+
+const STOP: &str = r#"{"pool":"cassandra"}"#;
+const DETACH: &str = r#"{"pool":"cassandra","leave":{"mode":"detach"}}"#;
+const TERMINATE: &str = r#"{"pool":"cassandra","leave":{"mode":"terminate"}}"#;
+
+fn a_failed_instance_gets_its_volume_back(policy: &str, seed: u64) {
+    let mut stage = in_service(stage(seed), 3, policy).unwrap();
+    let (before, volumes) = (volumes_by_slot(&stage), tagged(&stage));
+    replace_one(&mut stage, 3).unwrap();
+    assert_eq!(volumes_by_slot(&stage), before);
+    assert_eq!(tagged(&stage), volumes);
+}
+
+#[test]
+fn in_leave_mode_stop_the_replacement_gets_the_very_volume() {
+    (0..8).for_each(|seed| a_failed_instance_gets_its_volume_back(STOP, seed));
+}
+
+#[test]
+fn in_leave_mode_detach_the_replacement_gets_the_very_volume() {
+    (0..8).for_each(|seed| a_failed_instance_gets_its_volume_back(DETACH, seed));
+}
+
+#[test]
+fn in_leave_mode_terminate_the_replacement_gets_the_very_volume() {
+    (0..8).for_each(|seed| a_failed_instance_gets_its_volume_back(TERMINATE, seed));
+}
+
+#[test]
+fn an_instance_terminated_by_hand_gives_its_volume_to_its_replacement() {
+    let mut stage = in_service(stage(1), 2, STOP).unwrap();
+    let before = volumes_by_slot(&stage);
+    let killed = instances(&stage, "cassandra", LifecycleState::InService)[0].clone();
+    stage.cloud.world().terminate_by_hand(&killed).unwrap();
+    stage
+        .run_until(LONG, |stage| {
+            let served = stage.volumes_in_service();
+            served.len() == 2 && served.values().all(|(instance, _)| *instance != killed)
+        })
+        .unwrap();
+    assert_eq!(volumes_by_slot(&stage), before);
+}
+
+#[test]
+fn twenty_launches_at_once_get_twenty_distinct_volumes() {
+    let mut stage = stage(7);
+    let tagged: BTreeSet<String> = (0..20).map(|_| tagged_volume(&stage, ZONE, &[]).unwrap()).collect();
+    stage.run_for(std::time::Duration::from_secs(10)).unwrap();
+    group(&stage, "cassandra", 20, &[ZONE], hooks(Some(STOP))).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 20).unwrap();
+    let held: BTreeSet<String> = volumes_by_slot(&stage).into_values().flatten().collect();
+    assert_eq!(held, tagged);
+}
+
+#[test]
+fn events_delivered_five_times_change_nothing() {
+    let mut stage = stage(3);
+    stage.copies = 5;
+    let mut stage = in_service(stage, 2, STOP).unwrap();
+    let before = volumes_by_slot(&stage);
+    let epochs: Vec<u64> = stage.slots().iter().map(|slot| slot.epoch).collect();
+    assert_eq!(epochs, [1, 1], "each slot changed hands once");
+
+    replace_one(&mut stage, 2).unwrap();
+    assert_eq!(volumes_by_slot(&stage), before);
+    let mut epochs: Vec<u64> = stage.slots().iter().map(|slot| slot.epoch).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, [1, 2], "one slot changed hands once more, the other not at all");
+}
