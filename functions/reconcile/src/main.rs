@@ -1,0 +1,51 @@
+//! The function that comes back to what is open: for an instance whose state changed, and each minute for every claim
+//! with work left. `main` only wires.
+
+use futures_util::{StreamExt, stream};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use serde_json::Value;
+use volume_pool::Timestamp;
+use volume_pool::event::Event;
+use volume_pool_aws::function::{Function, FunctionError, Trigger};
+
+/// How many instances are worked on at once: enough to hide the waiting, few enough for the API's token buckets.
+const AT_ONCE: usize = 8;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+    let function = Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
+        tracing::error!(problem = %problem, "the function can't start");
+    })?;
+    run(service_fn(|event| handle(&function, event))).await
+}
+
+async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Error> {
+    let deadline = Timestamp::from_millis(event.context.deadline);
+    match function.read(&event.payload) {
+        Some(Event::InstanceState { instance, state }) => {
+            Ok(function.run(instance, Trigger::InstanceState(state), deadline).await?)
+        }
+        Some(Event::Schedule) => Ok(every_open_claim(function, deadline).await?),
+        Some(Event::Lifecycle(_)) => {
+            tracing::info!(reason = "this event is for the function lifecycle; correct the rule", "event ignored");
+            Ok(())
+        }
+        Some(Event::Ignored(_)) | None => Ok(()),
+    }
+}
+
+/// One claim that fails must not keep the others from their turn; the next minute tries it again.
+async fn every_open_claim(function: &Function, deadline: Timestamp) -> Result<(), FunctionError> {
+    let open = function.open_work().await?;
+    let count = open.len();
+    let failed = stream::iter(open)
+        .map(|instance| function.run(instance, Trigger::Schedule, deadline))
+        .buffer_unordered(AT_ONCE)
+        .filter(|result| std::future::ready(result.is_err()))
+        .count()
+        .await;
+    tracing::info!(open = count, failed, "reconciled");
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! What both functions have in common: settings from the environment, the loop for one instance, and its one wide log
+//! line. No decision is made here.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::{error, info};
+use volume_pool::action_loop::Ending;
+use volume_pool::decide::Subject;
+use volume_pool::event::{Event, LifecycleEvent};
+use volume_pool::ids::InstanceId;
+use volume_pool::invocation::LoopReport;
+use volume_pool::observation::InstanceState;
+use volume_pool::ports::{Clock, PortError};
+use volume_pool::shell::{self, CallMade, Report};
+use volume_pool::{Allowance, Timestamp};
+
+use crate::connect::{
+    AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, new_invocation,
+};
+
+/// The variable that names the lease table.
+pub const TABLE: &str = "STATEFUL_ASG_TABLE";
+/// The variable that says what the names of our hooks begin with.
+pub const HOOK_PREFIX: &str = "STATEFUL_ASG_HOOK_PREFIX";
+/// The variable that bounds one AWS call with all its attempts, in milliseconds. An instance's guard lasts beyond the
+/// function's timeout by as much.
+pub const OPERATION_TIMEOUT_MS: &str = "STATEFUL_ASG_OPERATION_TIMEOUT_MS";
+
+const DEFAULT_HOOK_PREFIX: &str = "stateful-asg";
+
+/// Why a function can't start, or can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// The lease table is not named.
+    #[error(
+        "{TABLE} is not set; set it to the name of the lease table in the function's environment"
+    )]
+    NoTable,
+    /// A variable is not what it must be.
+    #[error("{name} is {seen:?}; set it to {expected}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        seen: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// AWS can't be reached from here.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A call kept failing; Lambda tries the event again.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// A function, as long as its execution environment lives.
+#[derive(Debug)]
+pub struct Function {
+    ports: AwsPorts,
+    hook_prefix: String,
+    operation_timeout: Duration,
+}
+
+/// What brought an instance up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// A lifecycle event.
+    Lifecycle(LifecycleEvent),
+    /// EC2 says that the instance is in this state.
+    InstanceState(InstanceState),
+    /// The schedule.
+    Schedule,
+}
+
+impl Function {
+    /// Reads the environment and connects. `variable` gives a variable's value.
+    pub async fn start(variable: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
+        let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let table = given(TABLE).ok_or(FunctionError::NoTable)?;
+        let operation_timeout = match given(OPERATION_TIMEOUT_MS) {
+            None => OPERATION_TIMEOUT,
+            Some(seen) => match seen.parse() {
+                Ok(millis @ 100..=60_000) => Duration::from_millis(millis),
+                Ok(_) | Err(_) => {
+                    let expected = "a number of milliseconds from 100 to 60000, or remove it";
+                    return Err(FunctionError::Variable {
+                        name: OPERATION_TIMEOUT_MS,
+                        seen,
+                        expected,
+                    });
+                }
+            },
+        };
+        let ports = connect(Settings {
+            operation_timeout,
+            ..Settings::new(table)
+        })
+        .await?;
+        let hook_prefix = given(HOOK_PREFIX).unwrap_or_else(|| DEFAULT_HOOK_PREFIX.to_owned());
+        Ok(Self {
+            ports,
+            hook_prefix,
+            operation_timeout,
+        })
+    }
+
+    /// Reads an event. What is not for us, or is malformed, is logged and done with: to try it again would change
+    /// nothing, and reconcile finds the instance by what is on record.
+    pub fn read(&self, event: &Value) -> Option<Event> {
+        match Event::parse(event, &self.hook_prefix) {
+            Ok(Event::Ignored(reason)) => {
+                info!(reason, "event ignored");
+                None
+            }
+            Ok(event) => Some(event),
+            Err(problem) => {
+                error!(alarm = "malformed-event", problem = %problem, "event ignored");
+                None
+            }
+        }
+    }
+
+    /// The instances with open work.
+    pub async fn open_work(&self) -> Result<Vec<InstanceId>, FunctionError> {
+        let open = shell::open_work(&self.ports.leases).await;
+        open.inspect_err(|problem| error!(problem = %problem, "open work can't be listed"))
+            .map_err(FunctionError::from)
+    }
+
+    /// Runs the loop for one instance and writes its log line. An error asks Lambda to try the event again.
+    pub async fn run(
+        &self,
+        instance: InstanceId,
+        trigger: Trigger,
+        deadline: Timestamp,
+    ) -> Result<(), FunctionError> {
+        let began = self.ports.clock.now();
+        let mut subject = Subject {
+            instance,
+            event: None,
+            hint: None,
+            hook_prefix: self.hook_prefix.clone(),
+        };
+        let name = match trigger {
+            Trigger::Lifecycle(event) => {
+                subject.event = Some(event);
+                "lifecycle event"
+            }
+            Trigger::InstanceState(state) => {
+                subject.hint = Some(state);
+                "instance state event"
+            }
+            Trigger::Schedule => "schedule",
+        };
+        let allowance =
+            Allowance::until(new_invocation()?, began, deadline, self.operation_timeout);
+        let report = shell::run(subject.clone(), allowance, &self.ports).await;
+        let took = self.ports.clock.now().since(began);
+        log(name, &subject, &report, took);
+        match report.ending {
+            Ending::Settled | Ending::WorkLeft | Ending::Busy => Ok(()),
+            Ending::Failed(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The wide line of the invocation, one line for each waiter that it served, and one for each alarm.
+fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
+    for part in &report.loops {
+        for alarm in &part.journal.alarms {
+            error!(alarm = alarm.name(), instance_id = %part.instance, problem = %alarm, "a person is needed");
+        }
+        if part.instance != subject.instance {
+            let (result, slot, steps) = summary(part);
+            info!(instance_id = %part.instance, served_by = %subject.instance, slot, result, steps, "waiter served");
+        }
+    }
+    let main = report
+        .loops
+        .iter()
+        .rfind(|part| part.instance == subject.instance);
+    let (result, slot, steps) = main.map(summary).unwrap_or_default();
+    let action = subject.event.as_ref().map(|event| &event.action);
+    info!(
+        trigger,
+        instance_id = %subject.instance,
+        asg = action.map(|action| action.group.as_str()),
+        hook = action.map(|action| action.hook.as_str()),
+        transition = action.map(|action| tracing::field::debug(action.transition)),
+        action_token = action.and_then(|action| action.token.as_ref()).map(|token| token.as_str()),
+        slot,
+        result,
+        answered = main.and_then(|part| part.journal.answered).map(volume_pool::event::ActionResult::as_str),
+        steps,
+        refusals = main.map(|part| part.journal.refusals.join("; ")),
+        failures = main.map(|part| part.journal.failures.join("; ")),
+        lost_races = main.map(|part| part.journal.lost_races),
+        calls = calls(&report.calls),
+        call_count = report.calls.len(),
+        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "invocation"
+    );
+}
+
+/// How a loop ended, the slot it was about, and its steps with their reasons.
+fn summary(part: &LoopReport) -> (&'static str, String, String) {
+    let result = match &part.ending {
+        Ending::Settled => "settled",
+        Ending::WorkLeft => "work left",
+        Ending::Busy => "busy: another invocation was asked to look again",
+        Ending::Failed(_) => "failed",
+    };
+    let mut steps = String::new();
+    let mut repeated = 0;
+    for (index, step) in part.journal.steps.iter().enumerate() {
+        // A series of looks that found the same is one step for people.
+        if part.journal.steps.get(index + 1) == Some(step) {
+            repeated += 1;
+            continue;
+        }
+        let separator = if steps.is_empty() { "" } else { "; " };
+        let _ = write!(steps, "{separator}{} ({})", step.step, step.reason);
+        if repeated > 0 {
+            let _ = write!(steps, " x{}", repeated + 1);
+        }
+        repeated = 0;
+    }
+    let slot = part
+        .journal
+        .slot
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    (result, slot, steps)
+}
+
+fn calls(made: &[CallMade]) -> String {
+    let texts: Vec<String> = made
+        .iter()
+        .map(|call| format!("{} {} ms", call.call, call.millis))
+        .collect();
+    texts.join(", ")
+}

@@ -1,0 +1,21 @@
+//! EC2, Auto Scaling and DynamoDB behind the ports of `volume-pool`: one SDK call per port method, its answer
+//! converted, its errors classified.
+//!
+//! No policy lives here: nothing in this crate decides what is done next, retries what the domain should look at
+//! again, or guesses at an answer that it could not read.
+
+pub mod auto_scaling;
+mod classify;
+pub mod clock;
+pub mod connect;
+mod convert;
+pub mod dynamodb;
+pub mod ec2;
+pub mod function;
+pub mod table;
+
+pub use auto_scaling::AutoScaling;
+pub use clock::SystemClock;
+pub use connect::{AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, new_invocation};
+pub use dynamodb::LeaseTable;
+pub use ec2::Ec2;

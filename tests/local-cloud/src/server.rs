@@ -1,0 +1,269 @@
+//! The one address of a running cloud: EC2, Auto Scaling, DynamoDB and the Lambda Runtime API over HTTP.
+//!
+//! It finds out which service is meant and who calls, strikes the faults that tests armed, and records the call.
+//! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
+//! but a request without one is refused, as AWS does.
+
+pub(crate) mod calls;
+pub(crate) mod dynamo;
+pub(crate) mod faults;
+mod refusal;
+mod runtime_api;
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::api::{self, Service};
+use crate::cloud::engine::Engine;
+use crate::cloud::tasks::Tasks;
+use crate::lambda::{Lambda, RunningSandbox};
+use calls::{Call, CallLog, CallOutcome, Caller, Door};
+use dynamo::Dynamo;
+use faults::{FaultAction, Faults};
+use refusal::Refusal;
+use target::{Operation, Target};
+
+/// The largest request that any of the services takes (DynamoDB's, with room for its envelope).
+const LARGEST_REQUEST: usize = 17 * 1024 * 1024;
+/// How long to wait before the next try when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+type Answer = Response<Full<Bytes>>;
+
+/// Everything behind the address.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) lambda: Arc<Lambda>,
+    pub(crate) dynamo: Dynamo,
+    pub(crate) calls: CallLog,
+    pub(crate) faults: Faults,
+    /// Calls under way: like AWS's, they have their effect even if the caller hangs up.
+    under_way: Tasks,
+}
+
+/// The connection is closed without an answer, on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault closed the connection")]
+struct Hangup;
+
+/// Serves until `stop` says so, or its sender is gone. Connections end with it.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    doors: Arc<Doors>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(converse(stream, Arc::clone(&doors)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn converse(stream: TcpStream, doors: Arc<Doors>) {
+    // Without it small answers wait for the client's acknowledgement; a socket that refuses is only slower.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| Arc::clone(&doors).answer(request));
+    // No timeout: a function may keep a connection for its next invocation for as long as it likes.
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+impl Doors {
+    pub(crate) fn new(engine: Arc<Engine>, lambda: Arc<Lambda>, dynamo: Dynamo) -> Self {
+        let (calls, faults, under_way) = (CallLog::new(), Faults::default(), Tasks::new());
+        Self {
+            engine,
+            lambda,
+            dynamo,
+            calls,
+            faults,
+            under_way,
+        }
+    }
+
+    /// Ends the calls that are under way.
+    pub(crate) async fn shut_down(&self) {
+        self.under_way.abort().await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Hangup> {
+        let request_id = self.lambda.unique_id();
+        let (parts, incoming) = request.into_parts();
+        let mut answer = match Limited::new(incoming, LARGEST_REQUEST).collect().await {
+            Err(error) => Refusal::new(413, "RequestEntityTooLarge", error.to_string())
+                .answer(None, &request_id),
+            Ok(content) => {
+                let content = content.to_bytes();
+                let path = parts.uri.path();
+                if runtime_api::owns(path) {
+                    let (method, headers) = (&parts.method, &parts.headers);
+                    runtime_api::answer(&self.lambda, method, path, headers, &content).await
+                } else {
+                    let (reply, replied) = oneshot::channel();
+                    let (doors, request_id) = (Arc::clone(&self), request_id.clone());
+                    self.under_way.spawn(async move {
+                        // A caller who hung up gets no reply.
+                        let _ = reply.send(doors.call(&parts, content, &request_id).await);
+                    });
+                    replied.await.unwrap_or(Err(Hangup))?
+                }
+            }
+        };
+        if let Ok(request_id) = HeaderValue::from_str(&request_id) {
+            answer.headers_mut().insert("x-amzn-requestid", request_id);
+        }
+        Ok(answer)
+    }
+
+    /// Answers a call of an AWS API.
+    async fn call(
+        &self,
+        parts: &Parts,
+        content: Bytes,
+        request_id: &str,
+    ) -> Result<Answer, Hangup> {
+        let target = match Target::of(parts, &content) {
+            Ok(target) => target,
+            Err((door, refusal)) => return Ok(refusal.answer(door, request_id)),
+        };
+        let door = target.operation.door();
+        let sandbox = target
+            .access_key
+            .as_deref()
+            .and_then(|key| self.lambda.sandbox_of(key));
+        let (number, fault) = self.arrived(&target.operation, sandbox.as_deref());
+        match (fault, sandbox) {
+            (Some(FaultAction::Refuse { status, code }), _) => {
+                self.came_to(number, CallOutcome::Refused(status));
+                let refusal = Refusal::new(status, &code, "a fault refused this call");
+                return Ok(refusal.answer(Some(door), request_id));
+            }
+            (Some(FaultAction::KillBefore), Some(sandbox)) => {
+                self.came_to(number, CallOutcome::KilledBefore);
+                sandbox.kill().await;
+                return Err(Hangup);
+            }
+            (Some(FaultAction::KillAfter), Some(sandbox)) => {
+                self.carry_out(&target, parts, content, request_id).await;
+                self.came_to(number, CallOutcome::KilledAfter);
+                sandbox.kill().await;
+                return Err(Hangup);
+            }
+            (Some(FaultAction::DropReply), _) => {
+                self.carry_out(&target, parts, content, request_id).await;
+                self.came_to(number, CallOutcome::ReplyDropped);
+                return Err(Hangup);
+            }
+            (Some(FaultAction::Delay(delay)), _) => sleep(delay).await,
+            // A kill without a process cannot be: faults count the calls of processes only.
+            (Some(FaultAction::KillBefore | FaultAction::KillAfter) | None, _) => {}
+        }
+        let answer = self.carry_out(&target, parts, content, request_id).await;
+        self.came_to(number, CallOutcome::Answered(answer.status().as_u16()));
+        Ok(answer)
+    }
+
+    /// Records a call, and finds out what is to go wrong with it.
+    fn arrived(
+        &self,
+        operation: &Operation,
+        sandbox: Option<&RunningSandbox>,
+    ) -> (usize, Option<FaultAction>) {
+        let call = Call {
+            at: self.engine.now(),
+            door: operation.door(),
+            operation: operation.name().to_owned(),
+            caller: sandbox.map(caller),
+            outcome: CallOutcome::Open,
+        };
+        let fault = self.faults.strike(&call);
+        let number = self.calls.arrived(call);
+        self.engine.reporter.announce_change();
+        (number, fault)
+    }
+
+    fn came_to(&self, call: usize, outcome: CallOutcome) {
+        self.calls.came_to(call, outcome);
+        self.engine.reporter.announce_change();
+    }
+
+    /// Lets the call have its effect.
+    async fn carry_out(
+        &self,
+        target: &Target,
+        parts: &Parts,
+        content: Bytes,
+        request_id: &str,
+    ) -> Answer {
+        let (service, content_type, action, params) = match &target.operation {
+            Operation::Ec2 { action, params } => {
+                (Service::Ec2, "text/xml;charset=UTF-8", action, params)
+            }
+            Operation::AutoScaling { action, params } => {
+                (Service::AutoScaling, "text/xml", action, params)
+            }
+            Operation::DynamoDb { .. } => {
+                let answer = self.dynamo.exchange(&parts.headers, content).await;
+                return answer.unwrap_or_else(|error| {
+                    tracing::error!(error = &error as &dyn std::error::Error, "DynamoDB failed");
+                    Refusal::new(500, "InternalServerError", error.to_string())
+                        .answer(Some(Door::DynamoDb), request_id)
+                });
+            }
+        };
+        let done = self
+            .engine
+            .with_world(|world| api::handle(world, service, action, params, request_id));
+        let mut answer = Response::new(body(done.body));
+        *answer.status_mut() =
+            StatusCode::from_u16(done.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        answer
+    }
+}
+
+fn caller(sandbox: &RunningSandbox) -> Caller {
+    Caller {
+        function: sandbox.function.clone(),
+        sandbox: sandbox.name(),
+        request_id: sandbox.request_id(),
+    }
+}
+
+fn body(text: String) -> Full<Bytes> {
+    Full::new(Bytes::from(text))
+}

@@ -1,0 +1,82 @@
+//! Errors that the doors answer themselves, each in the protocol of the service that was called.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use super::{Answer, Door, body};
+use crate::xml::Xml;
+
+const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
+const UNKNOWN: &str = "http://webservices.amazon.com/AWSFault/2005-15-09";
+
+/// An error in AWS's terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// The answer, in the protocol of `door`; in the one that most services share when nobody knows which was meant.
+    pub(super) fn answer(&self, door: Option<Door>, request_id: &str) -> Answer {
+        let (content_type, text) = match door {
+            Some(Door::Ec2) => ("text/xml;charset=UTF-8", self.ec2(request_id)),
+            Some(Door::AutoScaling) => ("text/xml", self.query(AUTO_SCALING, request_id)),
+            Some(Door::DynamoDb) => ("application/x-amz-json-1.0", self.json()),
+            None => ("text/xml", self.query(UNKNOWN, request_id)),
+        };
+        let mut response = Response::new(body(text));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+    }
+
+    fn ec2(&self, request_id: &str) -> String {
+        let mut xml = Xml::new();
+        xml.element("Response", |xml| {
+            xml.element("Errors", |xml| {
+                xml.element("Error", |xml| {
+                    xml.text("Code", &self.code).text("Message", &self.message);
+                });
+            });
+            xml.text("RequestID", request_id);
+        });
+        xml.finish()
+    }
+
+    fn query(&self, namespace: &str, request_id: &str) -> String {
+        let at_fault = if self.status < 500 {
+            "Sender"
+        } else {
+            "Receiver"
+        };
+        let mut xml = Xml::new();
+        xml.root("ErrorResponse", namespace, |xml| {
+            xml.element("Error", |xml| {
+                xml.text("Type", at_fault)
+                    .text("Code", &self.code)
+                    .text("Message", &self.message);
+            });
+            xml.text("RequestId", request_id);
+        });
+        xml.finish()
+    }
+
+    fn json(&self) -> String {
+        let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
+        json!({ "__type": kind, "message": self.message }).to_string()
+    }
+}

@@ -1,0 +1,225 @@
+//! EC2, EBS and Auto Scaling as they really behave, as one model: states that take time, refusals, and groups
+//! that act by themselves. It is pure and synchronous. It never reads a clock and never does I/O: time is what
+//! [`World::advance`] is told, chance is drawn from the seed, and one seed with one sequence of calls always gives
+//! one history.
+
+pub mod actions;
+pub mod activities;
+pub mod attachments;
+pub mod config;
+mod due;
+pub mod errors;
+pub mod events;
+pub mod filters;
+pub mod groups;
+pub mod instances;
+mod lagged;
+pub mod members;
+pub mod places;
+pub mod scaling;
+pub mod status;
+pub mod tags;
+pub mod templates;
+pub mod volumes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use volume_pool::Timestamp;
+
+pub use actions::{Action, ActionName, Hook, HookSpecification, LifecycleResult, Transition};
+pub use activities::{Activity, ActivityStatus};
+pub use attachments::{Attachment, AttachmentState, Detachment, Filesystem};
+pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
+pub use errors::ApiError;
+pub use events::{CloudEvent, Happening, Subject};
+pub use filters::{Filter, Page, PageRequest};
+pub use groups::{
+    CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Process, ScaleIn,
+};
+pub use instances::{
+    BlockDevice, Instance, InstanceState, InstanceView, LaunchSpecification, Market, RunInstances,
+    StateChange, StatusChecks,
+};
+pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
+pub use places::{DEFAULT_VPC, IMAGE, Place};
+pub use scaling::{DesiredCapacity, GracePeriod};
+pub use status::{InstanceStatus, StatusScope};
+pub use tags::{TagDeletion, TagDescription, Tags};
+pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
+pub use volumes::{CreateVolume, Volume, VolumeSpecification, VolumeState};
+
+use due::{Due, DueQueue};
+use lagged::Lagged;
+use volumes::VolumeToken;
+
+/// One account in one region, at one moment. A clone goes its own way from there.
+#[derive(Debug, Clone)]
+pub struct World {
+    config: Config,
+    now: Timestamp,
+    rng: fastrand::Rng,
+    queue: DueQueue,
+    volumes: Lagged<Volume>,
+    volume_tokens: BTreeMap<String, VolumeToken>,
+    disabled_keys: BTreeSet<String>,
+    instances: Lagged<Instance>,
+    instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
+    templates: BTreeMap<String, LaunchTemplate>,
+    template_tokens: BTreeMap<String, (String, u64)>,
+    groups: BTreeMap<String, Group>,
+    actions: BTreeMap<String, Action>,
+    activities: Vec<Activity>,
+    events: Vec<CloudEvent>,
+    happenings: Vec<Happening>,
+    hazards: Vec<String>,
+    generations: u64,
+}
+
+impl World {
+    /// An empty account at `now`.
+    pub fn new(config: Config, now: Timestamp) -> Self {
+        let lag = config.stale_describe.map(|lag| config.scaled(lag));
+        Self {
+            now,
+            rng: fastrand::Rng::with_seed(config.seed),
+            queue: DueQueue::default(),
+            volumes: Lagged::new(lag),
+            volume_tokens: BTreeMap::new(),
+            disabled_keys: BTreeSet::new(),
+            instances: Lagged::new(lag),
+            instance_tokens: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            template_tokens: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            activities: Vec::new(),
+            events: Vec::new(),
+            happenings: Vec::new(),
+            hazards: Vec::new(),
+            generations: 0,
+            config,
+        }
+    }
+
+    /// What the world was made from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The world's present.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When the next thing falls due, if anything does.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.queue.first()
+    }
+
+    /// Goes on to `to`: everything that falls due until then happens, in order. Time never goes back.
+    pub fn advance(&mut self, to: Timestamp) {
+        while let Some((at, due)) = self.queue.take(to) {
+            self.now = self.now.max(at);
+            self.carry_out(due);
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// From now on describes of volumes and instances show what was true `lag` ago.
+    pub fn set_stale_describe(&mut self, lag: Option<Duration>) {
+        self.config.stale_describe = lag;
+        let lag = lag.map(|lag| self.config.scaled(lag));
+        self.volumes.set_lag(lag);
+        self.instances.set_lag(lag);
+    }
+
+    /// What must never be, and what nobody should have done: a volume attached twice or across zones, an
+    /// attachment to a terminated instance, a detachment by force. Empty in a sound history.
+    pub fn violations(&self) -> Vec<String> {
+        let mut found = self.hazards.clone();
+        for volume in self.volumes.values() {
+            if !volume.multi_attach && volume.attachments.len() > 1 {
+                found.push(format!(
+                    "volume {} has {} attachments",
+                    volume.id,
+                    volume.attachments.len()
+                ));
+            }
+            for attachment in &volume.attachments {
+                match self.instances.get(&attachment.instance) {
+                    Some(instance) if instance.state == InstanceState::Terminated => {
+                        found.push(format!(
+                            "volume {} is attached to terminated {}",
+                            volume.id, instance.id
+                        ));
+                    }
+                    Some(instance) if instance.zone != volume.zone => found.push(format!(
+                        "volume {} is attached across zones to {}",
+                        volume.id, instance.id
+                    )),
+                    Some(_) => {}
+                    None => found.push(format!(
+                        "volume {} is attached to unknown {}",
+                        volume.id, attachment.instance
+                    )),
+                }
+            }
+        }
+        found
+    }
+
+    fn carry_out(&mut self, due: Due) {
+        match due {
+            Due::VolumeCreated(volume) => self.volume_created(&volume),
+            Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
+            Due::Attachment {
+                volume,
+                instance,
+                generation,
+            } => {
+                self.attachment_due(&volume, &instance, generation);
+            }
+            Due::Mount { volume, instance } => self.mount_due(&volume, &instance),
+            Due::Instance {
+                instance,
+                generation,
+            } => self.instance_due(&instance, generation),
+            Due::Forget(instance) => self.forget_instance(&instance),
+            Due::ScalingPass(group) => self.scaling_pass(&group),
+            Due::HealthCheck(group) => self.health_check(&group),
+            Due::Member { group, instance } => self.member_due(&group, &instance),
+            Due::ActionTimeout(token) => self.action_due(&token),
+        }
+    }
+
+    /// Has something fall due after a time drawn from a span, at this world's speed.
+    fn schedule(&mut self, span: Span, due: Due) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (from, to) = (millis(span.from), millis(span.to));
+        let drawn = Duration::from_millis(self.rng.u64(from..=to.max(from)));
+        let at = self.now.plus(self.config.scaled(drawn));
+        self.queue.schedule(at, due);
+    }
+
+    /// An id as EC2 makes them: the resource's prefix and seventeen hexadecimal digits.
+    fn new_id(&mut self, prefix: &str) -> String {
+        format!("{prefix}-0{:016x}", self.rng.u64(..))
+    }
+
+    /// A random UUID (version 4), as lifecycle action tokens and event ids are.
+    fn new_uuid(&mut self) -> String {
+        let bits = self.rng.u128(..);
+        let (version, variant) = (0x4 << 76, 0b10 << 62);
+        let bits = (bits & !(0xf << 76) & !(0b11 << 62)) | version | variant;
+        let hex = format!("{bits:032x}");
+        [
+            &hex[0..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..32],
+        ]
+        .join("-")
+    }
+}

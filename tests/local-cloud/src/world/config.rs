@@ -1,0 +1,166 @@
+//! What a world is like: its region, how long things take in it, and which of EC2's less pleasant habits are on.
+
+use std::time::Duration;
+
+/// How long something takes: drawn evenly between the two ends, from the world's seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The shortest it takes.
+    pub from: Duration,
+    /// The longest it takes.
+    pub to: Duration,
+}
+
+impl Span {
+    /// A span between two numbers of milliseconds.
+    pub const fn millis(from: u64, to: u64) -> Self {
+        Self {
+            from: Duration::from_millis(from),
+            to: Duration::from_millis(to),
+        }
+    }
+
+    /// A span that always takes the same time.
+    pub const fn exactly(duration: Duration) -> Self {
+        Self {
+            from: duration,
+            to: duration,
+        }
+    }
+}
+
+/// How long the cloud takes over what it does, before [`Config::speed`] divides it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timings {
+    /// A volume from `creating` to `available` (EBS: median 1.5 s, p99 about 4 s).
+    pub create_volume: Span,
+    /// A volume from `deleting` to gone.
+    pub delete_volume: Span,
+    /// An attachment from `attaching` to `attached` (EBS: mostly 1 to 4 s).
+    pub attach: Span,
+    /// An attachment from `detaching` to gone, or to `busy` while the filesystem is mounted.
+    pub detach: Span,
+    /// The same on a stopped instance, where nobody has to be asked.
+    pub detach_stopped: Span,
+    /// From an attached volume on an instance in service to a mounted filesystem.
+    pub mount: Span,
+    /// An instance from `pending` to `running`.
+    pub start: Span,
+    /// An instance from `stopping` to `stopped`: services end, filesystems are unmounted.
+    pub stop: Span,
+    /// An instance from `shutting-down` to `terminated`.
+    pub terminate: Span,
+    /// How long a terminated instance stays in describes (EC2: about an hour).
+    pub terminated_visible: Span,
+    /// From a change of what a group wants, or of what it has, to the group acting on it.
+    pub scaling: Span,
+    /// From one lifecycle state to the next where nothing is waited for.
+    pub lifecycle_step: Span,
+    /// How long a group takes to notice an instance that EC2 shows unhealthy or not running.
+    pub health_check: Span,
+    /// What a group waits before it launches again after launches failed in a row, times their number less one.
+    pub launch_backoff: Duration,
+    /// The most that backoff comes to.
+    pub launch_backoff_limit: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            create_volume: Span::millis(1_000, 2_500),
+            delete_volume: Span::millis(1_000, 3_000),
+            attach: Span::millis(1_000, 4_000),
+            detach: Span::millis(1_000, 4_000),
+            detach_stopped: Span::millis(500, 1_500),
+            mount: Span::millis(500, 1_500),
+            start: Span::millis(6_000, 10_000),
+            stop: Span::millis(20_000, 60_000),
+            terminate: Span::millis(20_000, 40_000),
+            terminated_visible: Span::exactly(Duration::from_hours(1)),
+            scaling: Span::millis(1_000, 3_000),
+            lifecycle_step: Span::millis(500, 1_500),
+            health_check: Span::millis(10_000, 30_000),
+            launch_backoff: Duration::from_secs(15),
+            launch_backoff_limit: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Whether a launch that was abandoned runs the terminate hooks of its group. AWS documents neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbandonedLaunch {
+    /// The terminate hooks run.
+    RunsTerminateHooks,
+    /// The instance is terminated at once.
+    SkipsTerminateHooks,
+}
+
+/// Whether a workload mounts what is attached to its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// A data volume that is attached to an instance in service is mounted soon after.
+    Mounts,
+    /// Nobody mounts anything unless [`World::mount`](super::World::mount) is called.
+    Idle,
+}
+
+/// What a [`World`](super::World) is made from. Two worlds of one configuration that are asked the same go the same way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where ids, tokens and durations are drawn from.
+    pub seed: u64,
+    /// Divides every duration of the cloud: [`Timings`], the heartbeat and global timeouts of hooks, grace
+    /// periods and the lag of describes. Timestamps stay real.
+    pub speed: f64,
+    /// The region's name.
+    pub region: String,
+    /// The names of the region's availability zones, in order.
+    pub zones: Vec<String>,
+    /// The account's number.
+    pub account: String,
+    /// How long the cloud takes over things.
+    pub timings: Timings,
+    /// Whether workloads mount what they are given.
+    pub workload: Workload,
+    /// How long describes of volumes and instances go on showing the state before a change. None: not at all.
+    pub stale_describe: Option<Duration>,
+    /// Whether an abandoned launch runs terminate hooks.
+    pub abandoned_launch: AbandonedLaunch,
+    /// How many volumes an instance can have attached, its root volume included.
+    pub attachment_limit: usize,
+    /// The longest page that a describe answers when the caller names no `MaxResults`.
+    pub page_limit: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let region = "eu-central-1";
+        Self {
+            seed: 0,
+            speed: 1.0,
+            region: region.to_owned(),
+            zones: ["a", "b", "c"]
+                .map(|zone| format!("{region}{zone}"))
+                .to_vec(),
+            account: "123456789012".to_owned(),
+            timings: Timings::default(),
+            workload: Workload::Mounts,
+            stale_describe: None,
+            abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
+            attachment_limit: 28,
+            page_limit: 1_000,
+        }
+    }
+}
+
+impl Config {
+    /// A duration of the cloud as long as it takes at this world's speed.
+    pub fn scaled(&self, duration: Duration) -> Duration {
+        let speed = if self.speed.is_finite() && self.speed > 0.0 {
+            self.speed
+        } else {
+            1.0
+        };
+        Duration::try_from_secs_f64(duration.as_secs_f64() / speed).unwrap_or(duration)
+    }
+}

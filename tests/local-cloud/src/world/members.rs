@@ -1,0 +1,417 @@
+//! A group's instances and the lifecycle states they go through, hooks or not:
+//! `Pending → Pending:Wait → Pending:Proceed → InService → Terminating → Terminating:Wait →
+//! Terminating:Proceed`, and gone.
+
+use serde_json::json;
+use volume_pool::Timestamp;
+
+use super::World;
+use super::actions::{LifecycleResult, Transition};
+use super::activities::ActivityStatus;
+use super::config::AbandonedLaunch;
+use super::due::Due;
+use super::errors::ApiError;
+use super::events::{Announcement, Subject};
+use super::filters::{Page, PageRequest};
+use super::groups::{GroupStatus, ScaleIn};
+use super::instances::InstanceState;
+use super::templates::TemplateReference;
+
+/// Where an instance stands in its group (`LifecycleState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifecycleState {
+    /// Launched.
+    Pending,
+    /// Launch hooks are waited for.
+    PendingWait,
+    /// Launch hooks have been answered with CONTINUE.
+    PendingProceed,
+    /// In service.
+    InService,
+    /// To be terminated.
+    Terminating,
+    /// Terminate hooks are waited for.
+    TerminatingWait,
+    /// Terminate hooks have been answered; EC2 terminates the instance.
+    TerminatingProceed,
+}
+
+impl LifecycleState {
+    /// The state as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::PendingWait => "Pending:Wait",
+            Self::PendingProceed => "Pending:Proceed",
+            Self::InService => "InService",
+            Self::Terminating => "Terminating",
+            Self::TerminatingWait => "Terminating:Wait",
+            Self::TerminatingProceed => "Terminating:Proceed",
+        }
+    }
+
+    /// Whether the instance is on its way out and no longer counts towards capacity.
+    pub fn is_leaving(self) -> bool {
+        match self {
+            Self::Pending | Self::PendingWait | Self::PendingProceed | Self::InService => false,
+            Self::Terminating | Self::TerminatingWait | Self::TerminatingProceed => true,
+        }
+    }
+
+    /// Whether the instance has yet to come into service.
+    pub fn is_launching(self) -> bool {
+        matches!(
+            self,
+            Self::Pending | Self::PendingWait | Self::PendingProceed
+        )
+    }
+}
+
+/// What a group holds of an instance's health (`HealthStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Fine.
+    Healthy,
+    /// To be replaced.
+    Unhealthy,
+}
+
+impl Health {
+    /// The status as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Unhealthy => "Unhealthy",
+        }
+    }
+}
+
+/// Whether leaving runs the terminate hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TerminateHooks {
+    /// They run.
+    Run,
+    /// They do not: the group is deleted by force, for example.
+    Skip,
+}
+
+/// An instance of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The instance.
+    pub instance: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its zone.
+    pub zone: String,
+    /// Where it stands.
+    pub state: LifecycleState,
+    /// What the group holds of its health.
+    pub health: Health,
+    /// Whether scale-in may take it.
+    pub scale_in: ScaleIn,
+    /// The template and version number it was launched from.
+    pub template: TemplateReference,
+    /// Its image.
+    pub image_id: String,
+    /// When the group launched it.
+    pub launched_at: Timestamp,
+    /// When it came into service.
+    pub in_service_at: Option<Timestamp>,
+    /// The activity that it is part of: its launch, later its termination.
+    pub activity: String,
+    pub(super) hooks: TerminateHooks,
+}
+
+/// An instance as `DescribeAutoScalingInstances` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// The group's name.
+    pub group: String,
+    /// The instance.
+    pub member: Member,
+}
+
+/// At most so many ids, and records, in one `DescribeAutoScalingInstances`.
+const INSTANCES_PER_CALL: usize = 50;
+
+impl World {
+    /// `DescribeAutoScalingInstances`. Ids that no group has are left out, as on AWS.
+    pub fn describe_group_instances(
+        &self,
+        ids: &[String],
+        page: &PageRequest,
+    ) -> Result<Page<MemberView>, ApiError> {
+        if ids.len() > INSTANCES_PER_CALL {
+            return Err(ApiError::Validation(format!(
+                "The number of instance ids that may be passed in is limited to {INSTANCES_PER_CALL}"
+            )));
+        }
+        let mut found: Vec<MemberView> = self
+            .groups
+            .values()
+            .flat_map(|group| {
+                group
+                    .members
+                    .values()
+                    .map(|member| (group.name.clone(), member))
+            })
+            .filter(|(_, member)| ids.is_empty() || ids.contains(&member.instance))
+            .map(|(group, member)| MemberView {
+                group,
+                member: member.clone(),
+            })
+            .collect();
+        found.sort_by(|a, b| a.member.instance.cmp(&b.member.instance));
+        page.cut(found, INSTANCES_PER_CALL, |view: &MemberView| {
+            view.member.instance.clone()
+        })
+    }
+
+    /// The group that has an instance, and what it holds of it.
+    pub fn member(&self, instance: &str) -> Option<(&str, &Member)> {
+        let mut groups = self.groups.values();
+        groups.find_map(|group| Some((group.name.as_str(), group.members.get(instance)?)))
+    }
+
+    /// Starts the next step of an instance soon.
+    pub(super) fn step_soon(&mut self, group: &str, instance: &str) {
+        let due = Due::Member {
+            group: group.to_owned(),
+            instance: instance.to_owned(),
+        };
+        self.schedule(self.config.timings.lifecycle_step, due);
+    }
+
+    /// Takes the step that is due, if anything is to be done where the instance stands.
+    pub(super) fn member_due(&mut self, group: &str, instance: &str) {
+        let Some(state) = self.member_state(group, instance) else {
+            return;
+        };
+        match state {
+            LifecycleState::Pending => {
+                if !self.open_actions(group, instance, Transition::Launching) {
+                    self.enter_service(group, instance);
+                }
+            }
+            LifecycleState::PendingProceed => self.enter_service(group, instance),
+            LifecycleState::Terminating => {
+                let skip = self
+                    .groups
+                    .get(group)
+                    .and_then(|it| it.members.get(instance));
+                let skip = skip.is_some_and(|member| member.hooks == TerminateHooks::Skip);
+                if skip || !self.open_actions(group, instance, Transition::Terminating) {
+                    self.set_member_state(group, instance, LifecycleState::TerminatingProceed);
+                    self.step_soon(group, instance);
+                }
+            }
+            LifecycleState::TerminatingProceed => {
+                self.begin_termination(instance);
+                let state = self.instances.get(instance).map(|it| it.state);
+                if matches!(state, None | Some(InstanceState::Terminated)) {
+                    self.member_gone(group, instance);
+                }
+            }
+            LifecycleState::PendingWait
+            | LifecycleState::InService
+            | LifecycleState::TerminatingWait => {}
+        }
+    }
+
+    /// All hooks of a transition have been answered, or one has ended it.
+    pub(super) fn transition_answered(
+        &mut self,
+        group: &str,
+        instance: &str,
+        result: LifecycleResult,
+    ) {
+        match (self.member_state(group, instance), result) {
+            (Some(LifecycleState::PendingWait), LifecycleResult::Continue) => {
+                self.set_member_state(group, instance, LifecycleState::PendingProceed);
+                self.step_soon(group, instance);
+            }
+            (Some(LifecycleState::PendingWait), LifecycleResult::Abandon) => {
+                let hooks = match self.config.abandoned_launch {
+                    AbandonedLaunch::RunsTerminateHooks => TerminateHooks::Run,
+                    AbandonedLaunch::SkipsTerminateHooks => TerminateHooks::Skip,
+                };
+                self.back_off(group);
+                self.dismiss(
+                    group,
+                    instance,
+                    hooks,
+                    "its launch was abandoned by a lifecycle hook",
+                );
+            }
+            (Some(LifecycleState::TerminatingWait), _) => {
+                self.set_member_state(group, instance, LifecycleState::TerminatingProceed);
+                self.step_soon(group, instance);
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts the termination of an instance of the group. Whoever is to replace it does not wait for it.
+    pub(super) fn dismiss(
+        &mut self,
+        group: &str,
+        instance: &str,
+        hooks: TerminateHooks,
+        cause: &str,
+    ) {
+        let Some(state) = self.member_state(group, instance) else {
+            return;
+        };
+        if state.is_leaving() {
+            if hooks == TerminateHooks::Skip {
+                self.cut_hooks_short(group, instance);
+            }
+            return;
+        }
+        self.cancel_actions(instance);
+        if state.is_launching() {
+            self.set_activity(group, instance, ActivityStatus::Cancelled);
+        }
+        let activity = self.begin_activity(
+            group,
+            format!("Terminating EC2 instance: {instance}"),
+            format!(
+                "At {} an instance was taken out of service: {cause}.",
+                self.now
+            ),
+        );
+        let found = self
+            .groups
+            .get_mut(group)
+            .and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.activity = activity;
+            member.hooks = hooks;
+        }
+        self.happened(
+            Subject::member(group, instance),
+            format!("group {group} terminates {instance}: {cause}"),
+        );
+        self.set_member_state(group, instance, LifecycleState::Terminating);
+        self.step_soon(group, instance);
+        self.request_scaling(group);
+    }
+
+    /// An instance is terminated and leaves its group.
+    pub(super) fn member_gone(&mut self, group: &str, instance: &str) {
+        self.set_activity(group, instance, ActivityStatus::Successful);
+        self.announce_result(group, instance, "EC2 Instance Terminate Successful");
+        let Some(found) = self.groups.get_mut(group) else {
+            return;
+        };
+        found.members.remove(instance);
+        let finished = found.status == GroupStatus::Deleting && found.members.is_empty();
+        self.happened(
+            Subject::member(group, instance),
+            format!("{instance} has left group {group}"),
+        );
+        if finished {
+            self.groups.remove(group);
+            self.happened(Subject::group(group), format!("group {group} is deleted"));
+        } else {
+            self.request_scaling(group);
+        }
+    }
+
+    /// Whether the instance is in service, or belongs to no group and so serves nobody's purposes here.
+    pub(super) fn is_in_service(&self, instance: &str) -> bool {
+        self.member(instance)
+            .is_some_and(|(_, member)| member.state == LifecycleState::InService)
+    }
+
+    pub(super) fn member_state(&self, group: &str, instance: &str) -> Option<LifecycleState> {
+        Some(self.groups.get(group)?.members.get(instance)?.state)
+    }
+
+    pub(super) fn set_member_state(&mut self, group: &str, instance: &str, state: LifecycleState) {
+        let found = self
+            .groups
+            .get_mut(group)
+            .and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.state = state;
+            let text = format!("{instance} is {} in group {group}", state.as_str());
+            self.happened(Subject::member(group, instance), text);
+        }
+    }
+
+    /// Takes a launched instance into service, once EC2 shows it running.
+    fn enter_service(&mut self, group: &str, instance: &str) {
+        if self
+            .instances
+            .get(instance)
+            .is_none_or(|it| it.state != InstanceState::Running)
+        {
+            return;
+        }
+        self.set_member_state(group, instance, LifecycleState::InService);
+        let now = self.now;
+        let Some(found) = self.groups.get_mut(group) else {
+            return;
+        };
+        found.failed_launches = 0;
+        if let Some(member) = found.members.get_mut(instance) {
+            member.in_service_at = Some(now);
+        }
+        self.set_activity(group, instance, ActivityStatus::Successful);
+        self.announce_result(group, instance, "EC2 Instance Launch Successful");
+        self.workload_mounts(instance);
+        self.request_scaling(group);
+    }
+
+    /// An instance that is leaving anyway stops waiting for its hooks.
+    fn cut_hooks_short(&mut self, group: &str, instance: &str) {
+        self.cancel_actions(instance);
+        let found = self
+            .groups
+            .get_mut(group)
+            .and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.hooks = TerminateHooks::Skip;
+        }
+        self.transition_answered(group, instance, LifecycleResult::Abandon);
+    }
+
+    fn announce_result(&mut self, group: &str, instance: &str, detail_type: &'static str) {
+        let Some(found) = self.groups.get(group) else {
+            return;
+        };
+        let Some(member) = found.members.get(instance) else {
+            return;
+        };
+        let Some(activity) = self.activities.iter().find(|it| it.id == member.activity) else {
+            return;
+        };
+        let subnet = found.zones.get(&member.zone);
+        let detail = json!({
+            "StatusCode": "InProgress",
+            "Description": activity.description,
+            "AutoScalingGroupName": group,
+            "ActivityId": activity.id,
+            "Details": { "Availability Zone": member.zone, "Subnet ID": subnet },
+            "RequestId": activity.id,
+            "StatusMessage": "",
+            "StartTime": activity.started_at.to_string(),
+            "EndTime": self.now.to_string(),
+            "EC2InstanceId": instance,
+            "Cause": activity.cause,
+        });
+        let arn = format!(
+            "arn:aws:ec2:{}:{}:instance/{instance}",
+            self.config.region, self.config.account
+        );
+        let resources = vec![found.arn.clone(), arn];
+        self.announce(Announcement {
+            source: "aws.autoscaling",
+            detail_type,
+            resources,
+            detail,
+        });
+    }
+}

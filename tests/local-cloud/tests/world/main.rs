@@ -1,0 +1,16 @@
+//! The world by itself, in virtual time: what EC2, EBS and Auto Scaling promise, and what they refuse.
+
+#[cfg(test)]
+mod attachments;
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
+mod hooks;
+#[cfg(test)]
+mod instances;
+#[cfg(test)]
+mod query;
+#[cfg(test)]
+mod staging;
+#[cfg(test)]
+mod volumes;

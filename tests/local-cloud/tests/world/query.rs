@@ -1,0 +1,208 @@
+//! The AWS Query protocol over the world: names, shapes and refusals as they stand on the wire.
+
+use local_cloud::api::{Response, Service, handle};
+use local_cloud::query::Params;
+use local_cloud::world::World;
+
+use crate::staging::{new_volume, pass, world};
+
+fn ec2(world: &mut World, action: &str, body: &str) -> Response {
+    handle(
+        world,
+        Service::Ec2,
+        action,
+        &Params::parse(body).unwrap(),
+        "req-1",
+    )
+}
+
+fn scaling(world: &mut World, action: &str, body: &str) -> Response {
+    handle(
+        world,
+        Service::AutoScaling,
+        action,
+        &Params::parse(body).unwrap(),
+        "req-1",
+    )
+}
+
+/// The text of the first element of that name.
+fn text<'a>(body: &'a str, name: &str) -> &'a str {
+    let start = body
+        .find(&format!("<{name}>"))
+        .unwrap_or_else(|| panic!("no {name} in {body}"));
+    let rest = &body[start + name.len() + 2..];
+    &rest[..rest.find('<').unwrap()]
+}
+
+fn refused(response: &Response) -> (u16, &str) {
+    (response.status, text(&response.body, "Code"))
+}
+
+#[test]
+fn volumes_are_created_and_described_in_ec2s_shape() {
+    let mut world = world();
+    let created = ec2(
+        &mut world,
+        "CreateVolume",
+        "Action=CreateVolume&Version=2016-11-15&AvailabilityZone=eu-central-1a&Size=10&VolumeType=gp3\
+         &TagSpecification.1.ResourceType=volume&TagSpecification.1.Tag.1.Key=pool\
+         &TagSpecification.1.Tag.1.Value=a%26b",
+    );
+    assert_eq!(created.status, 200, "{}", created.body);
+    assert_eq!(text(&created.body, "status"), "creating");
+    let found = ec2(
+        &mut world,
+        "DescribeVolumes",
+        "Filter.1.Name=tag%3Apool&Filter.1.Value.1=a%26*&MaxResults=5",
+    );
+    assert_eq!(
+        text(&found.body, "volumeId"),
+        text(&created.body, "volumeId")
+    );
+    assert!(
+        found
+            .body
+            .contains("<item><key>pool</key><value>a&amp;b</value></item>")
+    );
+}
+
+#[test]
+fn unknown_operations_and_parameters_are_refused_and_change_nothing() {
+    let mut world = world();
+    let unknown = ec2(&mut world, "CopySnapshot", "");
+    assert_eq!(refused(&unknown), (400, "InvalidAction"));
+    let unknown = scaling(&mut world, "PutWarmPool", "");
+    assert_eq!(refused(&unknown), (400, "InvalidAction"));
+    let body = "AvailabilityZone=eu-central-1a&Size=10&OutpostArn=arn";
+    let extra = ec2(&mut world, "CreateVolume", body);
+    assert_eq!(refused(&extra), (400, "UnknownParameter"));
+    assert_eq!(
+        text(&extra.body, "Message"),
+        "The parameter OutpostArn is not recognized"
+    );
+    assert_eq!(world.volumes().count(), 0);
+}
+
+#[test]
+fn a_dry_run_says_what_would_happen_and_does_nothing() {
+    let mut world = world();
+    let good = "AvailabilityZone=eu-central-1a&Size=10&DryRun=true";
+    assert_eq!(
+        refused(&ec2(&mut world, "CreateVolume", good)),
+        (412, "DryRunOperation")
+    );
+    let bad = "AvailabilityZone=mars&Size=10&DryRun=true";
+    assert_eq!(
+        refused(&ec2(&mut world, "CreateVolume", bad)),
+        (400, "InvalidParameterValue")
+    );
+    assert_eq!(world.volumes().count(), 0);
+}
+
+#[test]
+fn errors_have_the_shape_of_their_service() {
+    let mut world = world();
+    let ec2 = ec2(&mut world, "DeleteVolume", "VolumeId=vol-0123");
+    assert!(
+        ec2.body
+            .contains("<Response><Errors><Error><Code>InvalidVolume.NotFound</Code>")
+    );
+    assert!(
+        ec2.body
+            .ends_with("<RequestID>req-1</RequestID></Response>")
+    );
+    let scaling = scaling(
+        &mut world,
+        "DeleteAutoScalingGroup",
+        "AutoScalingGroupName=none",
+    );
+    assert_eq!(refused(&scaling), (400, "ValidationError"));
+    assert!(scaling.body.contains("<Error><Type>Sender</Type>"));
+}
+
+#[test]
+fn pages_are_checked_as_ec2_checks_them() {
+    let mut world = world();
+    let ids: Vec<String> = (0..7).map(|_| new_volume(&mut world, "a")).collect();
+    let mut seen = 0;
+    let mut token = String::new();
+    loop {
+        let body = format!("MaxResults=5&NextToken={token}");
+        let page = ec2(&mut world, "DescribeVolumes", &body).body;
+        seen += page.matches("<volumeId>").count();
+        if !page.contains("<nextToken>") {
+            break;
+        }
+        token = text(&page, "nextToken").to_owned();
+    }
+    assert_eq!(seen, 7);
+    for (body, code) in [
+        ("MaxResults=2".to_owned(), "InvalidParameterValue"),
+        (
+            format!("MaxResults=5&VolumeId.1={}", ids[0]),
+            "InvalidParameterCombination",
+        ),
+        ("NextToken=mine".to_owned(), "InvalidNextToken"),
+    ] {
+        assert_eq!(
+            refused(&ec2(&mut world, "DescribeVolumes", &body)),
+            (400, code),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_group_is_made_with_its_hooks_and_answered_over_the_wire() {
+    let mut world = world();
+    let template = ec2(
+        &mut world,
+        "CreateLaunchTemplate",
+        "LaunchTemplateName=node&LaunchTemplateData.ImageId=ami-0123456789abcdef0\
+         &LaunchTemplateData.InstanceType=m7i.large&LaunchTemplateData.BlockDeviceMapping.1.DeviceName=/dev/sdz\
+         &LaunchTemplateData.BlockDeviceMapping.1.Ebs.VolumeSize=5",
+    );
+    let template = text(&template.body, "launchTemplateId").to_owned();
+    let body = format!(
+        "AutoScalingGroupName=web&MinSize=0&MaxSize=3&DesiredCapacity=1&LaunchTemplate.LaunchTemplateId={template}\
+         &LaunchTemplate.Version=%24Latest&AvailabilityZones.member.1=eu-central-1b\
+         &Tags.member.1.Key=stateful-asg%3Apool&Tags.member.1.Value=db&Tags.member.1.PropagateAtLaunch=true\
+         &LifecycleHookSpecificationList.member.1.LifecycleHookName=join\
+         &LifecycleHookSpecificationList.member.1.LifecycleTransition=autoscaling%3AEC2_INSTANCE_LAUNCHING"
+    );
+    let made = scaling(&mut world, "CreateAutoScalingGroup", &body);
+    assert_eq!(made.status, 200, "{}", made.body);
+    pass(&mut world, 10);
+    let found = scaling(
+        &mut world,
+        "DescribeAutoScalingGroups",
+        "Filters.member.1.Name=tag-key&Filters.member.1.Values.member.1=stateful-asg%3Apool",
+    );
+    assert_eq!(text(&found.body, "LifecycleState"), "Pending:Wait");
+    let instance = text(&found.body, "InstanceId").to_owned();
+    assert_eq!(world.attachments_of(&instance).len(), 2);
+    assert_eq!(
+        world.instance(&instance).unwrap().tags["stateful-asg:pool"],
+        "db"
+    );
+    let answer = format!(
+        "AutoScalingGroupName=web&LifecycleHookName=join&InstanceId={instance}&LifecycleActionResult=CONTINUE"
+    );
+    assert_eq!(
+        scaling(&mut world, "CompleteLifecycleAction", &answer).status,
+        200
+    );
+    pass(&mut world, 15);
+    let body = format!("InstanceIds.member.1={instance}");
+    let found = scaling(&mut world, "DescribeAutoScalingInstances", &body);
+    assert_eq!(text(&found.body, "LifecycleState"), "InService");
+    let again = scaling(&mut world, "CompleteLifecycleAction", &answer);
+    assert_eq!(refused(&again), (400, "ValidationError"));
+    let missing = scaling(
+        &mut world,
+        "CompleteLifecycleAction",
+        "AutoScalingGroupName=web",
+    );
+    assert_eq!(refused(&missing), (400, "ValidationError"));
+}
