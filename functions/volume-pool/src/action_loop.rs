@@ -417,6 +417,7 @@ impl ActionLoop {
             Commit::Committed => {
                 self.remember(transaction);
                 self.progressed();
+                self.seen.answers.released.extend(transaction.released());
                 self.changed |= transaction.wakes.is_some() || matches!(transaction.name, "lease" | "quarantine");
                 let waiting = matches!(self.claim.as_ref().map(|claim| &claim.phase), Some(Phase::Waiting { .. }));
                 match transaction.wakes.clone() {
@@ -473,6 +474,7 @@ impl ActionLoop {
             }
             // Tags that can't be set must not hold up an instance whose volumes are in place.
             (Effect::Tag(resource, _), _) => {
+                answers.released.retain(|volume, _| *volume.as_str() != resource);
                 answers.tagged.insert(resource);
                 false
             }

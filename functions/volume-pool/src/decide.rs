@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
 use crate::ids::{DeviceName, GroupName, InstanceId, SlotId, VolumeId};
-use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume};
+use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume, tags};
 use crate::policy::{Policy, PolicyError};
 use crate::ports::Refusal;
 use crate::record::{Claim, ComingMark, Group, Phase, Place, Pool, Slot, WaitingMark};
@@ -102,6 +102,8 @@ pub struct Answers {
     pub stop: Option<Result<(), Refusal>>,
     /// Resources whose tags were set.
     pub tagged: BTreeSet<String>,
+    /// Volumes of the slot that was released, and when: their tag is still to say so.
+    pub released: BTreeMap<VolumeId, Timestamp>,
     /// How often another invocation was faster.
     pub lost_races: u32,
     /// Whether the zone's waiters were served since the last look at the queue.
@@ -178,6 +180,10 @@ const COMPLETE_TRIES: u32 = 3;
 
 /// Decides the next step for `subject`.
 pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+    if let Some((volume, at)) = seen.answers.released.first_key_value() {
+        let tag = BTreeMap::from([(tags::RELEASED_AT.to_owned(), at.to_string())]);
+        return effect(Effect::Tag(volume.to_string(), tag), Reason::NoteRelease { volume: volume.clone() });
+    }
     match standing(seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
         Standing::Leaving(why) => leave::decide(subject, seen, now, why),

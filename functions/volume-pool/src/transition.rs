@@ -3,6 +3,8 @@
 //! guard; so each transition takes the records as they were read, and refuses to be built from a record in another
 //! state by giving nothing.
 
+use std::collections::BTreeMap;
+
 use crate::event::{Action, ActionResult};
 use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
@@ -62,6 +64,17 @@ pub const ADOPTED_AT_ONCE: usize = 20;
 impl Transaction {
     fn new(name: &'static str, writes: Vec<Write>) -> Self {
         Self { name, writes, wakes: None }
+    }
+
+    /// The volumes that it releases, and when.
+    pub fn released(&self) -> BTreeMap<VolumeId, Timestamp> {
+        let slots = self.writes.iter().filter_map(|write| match write {
+            Write::Put(Record::Slot(slot), Expect::Version(_)) if slot.state == SlotState::Free => Some(slot),
+            Write::Put(..) | Write::Delete(_) => None,
+        });
+        slots
+            .flat_map(|slot| slot.volumes.iter().filter_map(|volume| Some((volume.volume.clone(), slot.released_at?))))
+            .collect()
     }
 
     fn waking(mut self, place: Place) -> Self {

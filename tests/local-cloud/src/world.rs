@@ -3,51 +3,58 @@
 //! [`World::advance`] is told, chance is drawn from the seed, and one seed with one sequence of calls always gives
 //! one history.
 
-pub mod actions;
-pub mod activities;
-pub mod attachments;
-pub mod config;
+mod actions;
+mod activities;
+mod attachments;
+mod config;
 mod due;
-pub mod errors;
-pub mod events;
-pub mod filters;
-pub mod groups;
-pub mod instances;
+mod errors;
+mod events;
+mod filters;
+mod group_changes;
+mod groups;
+mod hooks;
+mod instance_views;
+mod instances;
 mod lagged;
-pub mod members;
-pub mod places;
-pub mod scaling;
-pub mod status;
-pub mod tags;
-pub mod templates;
-pub mod volumes;
+mod launches;
+mod members;
+mod mounts;
+mod places;
+mod scaling;
+mod status;
+mod tags;
+mod templates;
+mod volume_types;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use volume_pool::Timestamp;
 
-pub use actions::{Action, ActionName, Hook, HookSpecification, LifecycleResult, Transition};
+pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
-pub use attachments::{Attachment, AttachmentState, Detachment, Filesystem};
+pub use attachments::{Attachment, AttachmentState, Detachment};
 pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
 pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};
-pub use groups::{
-    CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Process, ScaleIn,
-};
-pub use instances::{
-    BlockDevice, Instance, InstanceState, InstanceView, LaunchSpecification, Market, RunInstances,
-    StateChange, StatusChecks,
-};
+pub use group_changes::{CreateGroup, GroupChange};
+pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn};
+pub use hooks::{Hook, HookSpecification, LifecycleResult, Transition};
+pub use instance_views::InstanceView;
+pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
+pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
 pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
+pub use mounts::Filesystem;
 pub use places::{DEFAULT_VPC, IMAGE, Place};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
 pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
-pub use volumes::{CreateVolume, Volume, VolumeSpecification, VolumeState};
+pub use volume_types::VolumeSpecification;
+pub use volumes::{CreateVolume, Volume, VolumeState};
 
 use due::{Due, DueQueue};
 use lagged::Lagged;
@@ -63,6 +70,7 @@ pub struct World {
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
     disabled_keys: BTreeSet<String>,
+    stuck: BTreeMap<String, AttachmentState>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
     templates: BTreeMap<String, LaunchTemplate>,
@@ -87,6 +95,7 @@ impl World {
             volumes: Lagged::new(lag),
             volume_tokens: BTreeMap::new(),
             disabled_keys: BTreeSet::new(),
+            stuck: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
             templates: BTreeMap::new(),

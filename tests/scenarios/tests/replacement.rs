@@ -75,3 +75,15 @@ fn events_delivered_five_times_change_nothing() {
     epochs.sort_unstable();
     assert_eq!(epochs, [1, 2], "one slot changed hands once more, the other not at all");
 }
+
+#[test]
+fn volumes_carry_the_tags_that_a_lost_table_could_be_rebuilt_from() {
+    let mut stage = in_service(stage(2), 1, STOP).unwrap();
+    replace_one(&mut stage, 1).unwrap();
+    let slot = stage.slots().remove(0);
+    let world = stage.cloud.world();
+    let tags = &world.volume(slot.volumes[0].volume.as_str()).unwrap().tags;
+    assert_eq!(tags["stateful-asg:slot"], slot.id.to_string());
+    assert_eq!(tags["stateful-asg:volume"], "data");
+    assert_eq!(tags["stateful-asg:released-at"], slot.released_at.unwrap().to_string());
+}

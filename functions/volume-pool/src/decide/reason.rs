@@ -52,7 +52,7 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
-    /// {count} tagged volume sets that no record knows become slots
+    /// tagged volumes that no record knows become {count} new slots
     Adopt {
         /// How many.
         count: usize,
@@ -196,6 +196,11 @@ pub enum Reason {
     Detached {
         /// The slot.
         slot: SlotId,
+    },
+    /// volume {volume} is tagged with the time of its release, from which a lost table could be rebuilt
+    NoteRelease {
+        /// The volume.
+        volume: VolumeId,
     },
     /// the termination will free the volumes of slot {slot}
     WaitingForTermination {

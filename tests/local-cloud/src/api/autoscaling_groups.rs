@@ -253,10 +253,8 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
     xml.element("SuspendedProcesses", |xml| {
         for process in &group.suspended {
             xml.element("member", |xml| {
-                xml.text("ProcessName", process.as_str()).text(
-                    "SuspensionReason",
-                    format!("User suspended at {}", group.created_at),
-                );
+                xml.text("ProcessName", process.as_str())
+                    .text("SuspensionReason", "User suspended");
             });
         }
     });

@@ -33,7 +33,6 @@ pub(super) fn describe_scaling_activities(
     let group = params.optional("AutoScalingGroupName");
     let ids = params.list("ActivityIds");
     let page = params.scaling_page(100, 100)?;
-    // Activities of deleted groups are shown to nobody who does not ask for one of them by id.
     params.only("IncludeDeletedGroups", &["false"])?;
     let found = call
         .world()?

@@ -72,7 +72,7 @@ pub struct Activity {
 const ACTIVITIES_KEPT: usize = 1_000;
 
 impl World {
-    /// `DescribeScalingActivities`, the latest first.
+    /// `DescribeScalingActivities`, the latest first, of groups that still are.
     pub fn describe_activities(
         &self,
         group: Option<&str>,
@@ -87,7 +87,8 @@ impl World {
             .iter()
             .rev()
             .enumerate()
-            .filter(|(_, it)| group.is_none_or(|group| it.group == group || it.group_arn == group))
+            .filter(|(_, it)| group.is_none_or(|group| it.group == group))
+            .filter(|(_, it)| self.groups.contains_key(&it.group))
             .filter(|(_, it)| ids.is_empty() || ids.contains(&it.id))
             .collect();
         // The latest has number 0, so that pages follow in the same order.

@@ -4,11 +4,11 @@
 use volume_pool::Timestamp;
 
 use super::World;
-use super::config::Workload;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
 use super::instances::InstanceState;
+use super::mounts::Filesystem;
 use super::volumes::{Volume, VolumeState};
 
 /// What an attachment is doing.
@@ -34,15 +34,6 @@ impl AttachmentState {
             Self::Busy => "busy",
         }
     }
-}
-
-/// Whether the instance has the volume's filesystem mounted. Invisible to the API, as on EC2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filesystem {
-    /// In use: a detachment waits.
-    Mounted,
-    /// Not in use.
-    Unmounted,
 }
 
 /// Whether `DetachVolume` waits for the instance to let go.
@@ -145,40 +136,30 @@ impl World {
             .unwrap_or(attachment))
     }
 
-    /// The workload of the instance mounts the volume's filesystem.
-    pub fn mount(&mut self, volume: &str) {
-        let attached = |it: &&mut Attachment| it.state == AttachmentState::Attached;
-        let Some(found) = self.volumes.get_mut(volume, self.now) else {
-            return;
-        };
-        let Some(attachment) = found.attachments.iter_mut().find(attached) else {
-            return;
-        };
-        if attachment.filesystem == Filesystem::Mounted {
-            return;
-        }
-        attachment.filesystem = Filesystem::Mounted;
-        let instance = attachment.instance.clone();
-        self.happened(
-            Subject::both(volume, &instance),
-            format!("{instance} has mounted {volume}"),
-        );
+    /// From now on no attachment of the volume gets beyond this state, as EBS has it now and then. A detachment
+    /// still ends what is stuck `attaching`, and the instance's termination ends everything.
+    pub fn stick(&mut self, volume: &str, state: AttachmentState) {
+        self.stuck.insert(volume.to_owned(), state);
     }
 
-    /// The workload of the instance unmounts the volume's filesystem; a detachment that was busy goes on.
-    pub fn unmount(&mut self, volume: &str) {
-        let Some(found) = self.volumes.get_mut(volume, self.now) else {
+    /// What was stuck goes on.
+    pub fn unstick(&mut self, volume: &str) {
+        let Some(state) = self.stuck.remove(volume) else {
             return;
         };
-        let mut busy = Vec::new();
-        for attachment in &mut found.attachments {
-            attachment.filesystem = Filesystem::Unmounted;
-            if attachment.state == AttachmentState::Busy {
-                busy.push(attachment.instance.clone());
-            }
-        }
-        for instance in busy {
-            self.begin_detach(volume, &instance);
+        let Ok(found) = self.volume(volume) else {
+            return;
+        };
+        let stuck = found.attachments.iter().filter(|it| it.state == state);
+        let due: Vec<Due> = stuck
+            .map(|it| Due::Attachment {
+                volume: it.volume.clone(),
+                instance: it.instance.clone(),
+                generation: it.generation,
+            })
+            .collect();
+        for due in due {
+            self.schedule(self.config.timings.attach, due);
         }
     }
 
@@ -210,6 +191,9 @@ impl World {
         if attachment.generation != generation || state == Some(InstanceState::ShuttingDown) {
             return;
         }
+        if self.stuck.get(volume) == Some(&attachment.state) {
+            return;
+        }
         match (attachment.state, attachment.filesystem) {
             (AttachmentState::Attaching, _) => {
                 self.set_attachment(volume, instance, AttachmentState::Attached);
@@ -226,56 +210,6 @@ impl World {
                 self.remove_attachment(volume, instance);
             }
             (AttachmentState::Attached | AttachmentState::Busy, _) => {}
-        }
-    }
-
-    /// The time to mount has come; the volume may have gone meanwhile.
-    pub(super) fn mount_due(&mut self, volume: &str, instance: &str) {
-        let there = self
-            .attachment(volume, instance)
-            .is_some_and(|it| it.state == AttachmentState::Attached);
-        if there && self.is_in_service(instance) {
-            self.mount(volume);
-        }
-    }
-
-    /// An instance in service mounts the data volumes it has, if workloads do that here.
-    pub(super) fn workload_mounts(&mut self, instance: &str) {
-        if self.config.workload == Workload::Idle || !self.is_in_service(instance) {
-            return;
-        }
-        let Some(root) = self
-            .instances
-            .get(instance)
-            .map(|it| it.root_device.clone())
-        else {
-            return;
-        };
-        let waiting: Vec<String> = self
-            .attachments_of(instance)
-            .into_iter()
-            .filter(|it| it.device != root && it.state == AttachmentState::Attached)
-            .filter(|it| it.filesystem == Filesystem::Unmounted)
-            .map(|it| it.volume.clone())
-            .collect();
-        for volume in waiting {
-            let due = Due::Mount {
-                volume,
-                instance: instance.to_owned(),
-            };
-            self.schedule(self.config.timings.mount, due);
-        }
-    }
-
-    /// A stopped instance has unmounted everything; what was busy goes on.
-    pub(super) fn unmount_all(&mut self, instance: &str) {
-        let volumes: Vec<String> = self
-            .attachments_of(instance)
-            .into_iter()
-            .map(|it| it.volume.clone())
-            .collect();
-        for volume in volumes {
-            self.unmount(&volume);
         }
     }
 
@@ -353,7 +287,7 @@ impl World {
     }
 
     /// Sets an attachment on its way back; what ends it depends on what its instance is doing.
-    fn begin_detach(&mut self, volume: &str, instance: &str) {
+    pub(super) fn begin_detach(&mut self, volume: &str, instance: &str) {
         let generation = self.set_attachment(volume, instance, AttachmentState::Detaching);
         let span = match self.instances.get(instance).map(|it| it.state) {
             Some(InstanceState::ShuttingDown) => return,

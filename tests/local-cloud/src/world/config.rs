@@ -124,6 +124,9 @@ pub struct Config {
     pub workload: Workload,
     /// How long describes of volumes and instances go on showing the state before a change. None: not at all.
     pub stale_describe: Option<Duration>,
+    /// How long after an instance shows `…:Wait` its lifecycle actions are not to be found yet: seen on AWS in
+    /// 2026 with `CompleteLifecycleAction` (PrairieLearn/PrairieLearn#15586). None: they are there at once.
+    pub late_actions: Option<Duration>,
     /// Whether an abandoned launch runs terminate hooks.
     pub abandoned_launch: AbandonedLaunch,
     /// How many volumes an instance can have attached, its root volume included.
@@ -146,6 +149,7 @@ impl Default for Config {
             timings: Timings::default(),
             workload: Workload::Mounts,
             stale_describe: None,
+            late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             attachment_limit: 28,
             page_limit: 1_000,

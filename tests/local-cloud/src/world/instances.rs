@@ -4,14 +4,11 @@
 use volume_pool::Timestamp;
 
 use super::World;
-use super::attachments::AttachmentState;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
-use super::tags::{Tags, check_tags};
-use super::templates::TemplateReference;
-use super::volumes::{Volume, VolumeSpecification, VolumeState};
+use super::launches::Market;
+use super::tags::Tags;
 
 /// The state of an instance (`InstanceState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,102 +60,6 @@ pub enum StatusChecks {
     Ok,
     /// Failed.
     Impaired,
-}
-
-/// How an instance was bought.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Market {
-    /// On demand.
-    #[default]
-    OnDemand,
-    /// A one-time Spot request: it cannot be stopped.
-    Spot,
-}
-
-/// A volume that is made with the instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockDevice {
-    /// The device name.
-    pub device: String,
-    /// What kind of volume.
-    pub specification: VolumeSpecification,
-    /// Whether terminating the instance deletes it: at launch that is the default.
-    pub delete_on_termination: bool,
-}
-
-/// What an instance is made from: the part that `RunInstances` and launch templates share.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LaunchSpecification {
-    /// The image.
-    pub image_id: Option<String>,
-    /// The instance type.
-    pub instance_type: Option<String>,
-    /// The key pair's name.
-    pub key_name: Option<String>,
-    /// The user data, as given (base64).
-    pub user_data: Option<String>,
-    /// The instance profile's name or ARN.
-    pub instance_profile: Option<String>,
-    /// Security groups.
-    pub security_groups: Vec<String>,
-    /// Volumes made with it.
-    pub block_devices: Vec<BlockDevice>,
-    /// Tags for the instance.
-    pub instance_tags: Tags,
-    /// Tags for the volumes made with it.
-    pub volume_tags: Tags,
-    /// How it is bought.
-    pub market: Market,
-}
-
-impl LaunchSpecification {
-    /// This specification, completed by what `base` says: lists are taken whole, tags are joined.
-    fn over(self, base: Self) -> Self {
-        let whole = |own: Vec<String>, other| if own.is_empty() { other } else { own };
-        let mut instance_tags = base.instance_tags;
-        instance_tags.extend(self.instance_tags);
-        let mut volume_tags = base.volume_tags;
-        volume_tags.extend(self.volume_tags);
-        Self {
-            image_id: self.image_id.or(base.image_id),
-            instance_type: self.instance_type.or(base.instance_type),
-            key_name: self.key_name.or(base.key_name),
-            user_data: self.user_data.or(base.user_data),
-            instance_profile: self.instance_profile.or(base.instance_profile),
-            security_groups: whole(self.security_groups, base.security_groups),
-            block_devices: if self.block_devices.is_empty() {
-                base.block_devices
-            } else {
-                self.block_devices
-            },
-            instance_tags,
-            volume_tags,
-            market: if self.market == Market::Spot {
-                self.market
-            } else {
-                base.market
-            },
-        }
-    }
-}
-
-/// The input of `RunInstances`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RunInstances {
-    /// A launch template to begin with.
-    pub template: Option<TemplateReference>,
-    /// What to make it from; it goes before what the template says.
-    pub specification: LaunchSpecification,
-    /// The fewest to launch. This cloud never runs short, so it launches `max_count`.
-    pub min_count: u32,
-    /// The most to launch.
-    pub max_count: u32,
-    /// The zone. Without one, and without a subnet, the region's first.
-    pub zone: Option<String>,
-    /// The subnet.
-    pub subnet: Option<String>,
-    /// Makes the call idempotent.
-    pub client_token: Option<String>,
 }
 
 /// An EC2 instance.
@@ -221,137 +122,7 @@ pub struct StateChange {
     pub current: InstanceState,
 }
 
-/// An instance as describes show it, with the attachments that go with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstanceView {
-    /// The instance.
-    pub instance: Instance,
-    /// Its attachments, by device.
-    pub attachments: Vec<super::attachments::Attachment>,
-}
-
-impl Filtered for InstanceView {
-    const NAMES: &'static [&'static str] = &[
-        "availability-zone",
-        "block-device-mapping.device-name",
-        "block-device-mapping.status",
-        "block-device-mapping.volume-id",
-        "client-token",
-        "image-id",
-        "instance-id",
-        "instance-lifecycle",
-        "instance-state-code",
-        "instance-state-name",
-        "instance-type",
-        "key-name",
-        "launch-time",
-        "private-ip-address",
-        "reservation-id",
-        "root-device-name",
-        "subnet-id",
-    ];
-
-    fn values_of(&self, name: &str) -> Vec<String> {
-        let Self {
-            instance,
-            attachments,
-        } = self;
-        let one = |value: &str| vec![value.to_owned()];
-        match name {
-            "availability-zone" => one(&instance.zone),
-            "block-device-mapping.device-name" => {
-                attachments.iter().map(|it| it.device.clone()).collect()
-            }
-            "block-device-mapping.status" => attachments
-                .iter()
-                .map(|it| it.state.as_str().to_owned())
-                .collect(),
-            "block-device-mapping.volume-id" => {
-                attachments.iter().map(|it| it.volume.clone()).collect()
-            }
-            "client-token" => instance.client_token.iter().cloned().collect(),
-            "image-id" => one(&instance.image_id),
-            "instance-id" => one(&instance.id),
-            "instance-lifecycle" => match instance.market {
-                Market::OnDemand => Vec::new(),
-                Market::Spot => one("spot"),
-            },
-            "instance-state-code" => vec![instance.state.number().to_string()],
-            "instance-state-name" => one(instance.state.as_str()),
-            "instance-type" => one(&instance.instance_type),
-            "key-name" => instance.key_name.iter().cloned().collect(),
-            "launch-time" => vec![instance.launched_at.to_string()],
-            "private-ip-address" => one(&instance.private_ip),
-            "reservation-id" => one(&instance.reservation),
-            "root-device-name" => one(&instance.root_device),
-            "subnet-id" => one(&instance.subnet),
-            _ => Vec::new(),
-        }
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.instance.tags
-    }
-}
-
-/// The device name of every image's root volume here, as on Amazon Linux.
-pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
-
 impl World {
-    /// `RunInstances`.
-    pub fn run_instances(&mut self, request: RunInstances) -> Result<Vec<Instance>, ApiError> {
-        if let Some((known, ids)) = request
-            .client_token
-            .as_ref()
-            .and_then(|token| self.instance_tokens.get(token))
-        {
-            if *known != request {
-                return Err(ApiError::IdempotentParameterMismatch(
-                    "Arguments on this idempotent request are inconsistent with arguments used in \
-                     previous request(s)."
-                        .to_owned(),
-                ));
-            }
-            return Ok(ids
-                .iter()
-                .filter_map(|id| self.instances.get(id))
-                .cloned()
-                .collect());
-        }
-        if request.min_count == 0 || request.max_count < request.min_count {
-            return Err(ApiError::InvalidParameterValue(format!(
-                "Invalid value '{}' for MinCount or MaxCount.",
-                request.min_count
-            )));
-        }
-        let (zone, subnet) = self.place(request.zone.as_deref(), request.subnet.as_deref())?;
-        let mut specification = request.specification.clone();
-        if let Some(reference) = &request.template {
-            let version = self
-                .template(reference)?
-                .version(reference.version.as_deref())?;
-            specification = specification.over(version.specification.clone());
-        }
-        check_tags(&specification.instance_tags)?;
-        check_tags(&specification.volume_tags)?;
-        let reservation = self.new_id("r");
-        let mut launched = Vec::new();
-        for launch_index in 0..request.max_count {
-            let instance = self.launch(&specification, &zone, &subnet)?;
-            if let Some(found) = self.instances.get_mut(&instance, self.now) {
-                found.launch_index = launch_index;
-                found.reservation.clone_from(&reservation);
-                found.client_token.clone_from(&request.client_token);
-                launched.push(found.clone());
-            }
-        }
-        if let Some(token) = request.client_token.clone() {
-            let ids = launched.iter().map(|it| it.id.clone()).collect();
-            self.instance_tokens.insert(token, (request, ids));
-        }
-        Ok(launched)
-    }
-
     /// `StartInstances`, all or none.
     pub fn start_instances(&mut self, ids: &[String]) -> Result<Vec<StateChange>, ApiError> {
         for state in self.states_of(ids)?.iter().zip(ids) {
@@ -476,26 +247,6 @@ impl World {
         Ok(())
     }
 
-    /// `DescribeInstances`, and what `DescribeInstanceStatus` is made from. One id that is not there fails the
-    /// whole call.
-    pub fn describe_instances(
-        &self,
-        ids: &[String],
-        filters: &[Filter],
-        page: &PageRequest,
-    ) -> Result<Page<InstanceView>, ApiError> {
-        check::<InstanceView>(filters)?;
-        let volumes = self.volumes.all_shown(self.now);
-        let shown = self.instances_shown(ids)?.into_iter();
-        let found = shown
-            .map(|instance| view(instance, &volumes))
-            .filter(|view| passes(view, filters))
-            .collect();
-        page.cut(found, self.config.page_limit, |view: &InstanceView| {
-            view.instance.id.clone()
-        })
-    }
-
     /// The instance as it is, whatever describes show.
     pub fn instance(&self, id: &str) -> Result<&Instance, ApiError> {
         check_instance_id(id)?;
@@ -527,90 +278,6 @@ impl World {
     pub fn terminate_by_hand(&mut self, id: &str) -> Result<(), ApiError> {
         self.happened(Subject::instance(id), format!("{id} is terminated by hand"));
         self.terminate_instances(&[id.to_owned()]).map(drop)
-    }
-
-    /// The instances as describes show them: those that were named, or all.
-    pub(super) fn instances_shown(&self, ids: &[String]) -> Result<Vec<&Instance>, ApiError> {
-        for id in ids {
-            check_instance_id(id)?;
-        }
-        let unknown = |id: &&String| self.instances.shown(id, self.now).is_none();
-        let missing: Vec<String> = ids.iter().filter(unknown).cloned().collect();
-        if !missing.is_empty() {
-            return Err(ApiError::InstanceNotFound(missing));
-        }
-        let shown = self.instances.all_shown(self.now).into_iter();
-        Ok(shown
-            .filter(|instance| ids.is_empty() || ids.contains(&instance.id))
-            .collect())
-    }
-
-    /// Makes one instance in a zone that has been checked, with its volumes.
-    pub(super) fn launch(
-        &mut self,
-        specification: &LaunchSpecification,
-        zone: &str,
-        subnet: &str,
-    ) -> Result<String, ApiError> {
-        let image_id = specification
-            .image_id
-            .clone()
-            .ok_or_else(|| ApiError::MissingParameter("ImageId".to_owned()))?;
-        super::places::check_image_id(&image_id)?;
-        let devices = with_root(&specification.block_devices);
-        let mut volumes = Vec::new();
-        for device in &devices {
-            let id = self.new_id("vol");
-            let volume = self.specified(&id, zone, &device.specification)?;
-            let tags = specification.volume_tags.clone();
-            volumes.push(Volume {
-                tags,
-                state: VolumeState::InUse,
-                ..volume
-            });
-        }
-        let id = self.new_id("i");
-        let host = self.rng.u16(1024..);
-        let instance = Instance {
-            id: id.clone(),
-            reservation: self.new_id("r"),
-            launch_index: 0,
-            client_token: None,
-            image_id,
-            instance_type: specification
-                .instance_type
-                .clone()
-                .unwrap_or_else(|| "m1.small".to_owned()),
-            key_name: specification.key_name.clone(),
-            instance_profile: specification.instance_profile.clone(),
-            security_groups: specification.security_groups.clone(),
-            user_data: specification.user_data.clone(),
-            zone: zone.to_owned(),
-            subnet: subnet.to_owned(),
-            private_ip: format!("172.31.{}.{}", host >> 8, host & 255),
-            market: specification.market,
-            root_device: ROOT_DEVICE.to_owned(),
-            state: InstanceState::Pending,
-            state_reason: None,
-            status_checks: StatusChecks::Ok,
-            termination_protected: false,
-            launched_at: self.now,
-            tags: specification.instance_tags.clone(),
-            generation: 0,
-        };
-        self.instances.insert(&id, instance, self.now);
-        for (volume, device) in volumes.into_iter().zip(&devices) {
-            let volume_id = volume.id.clone();
-            self.volumes.insert(&volume_id, volume, self.now);
-            self.place_attachment(&volume_id, &id, &device.device, AttachmentState::Attached);
-            self.set_delete_flag(&volume_id, device.delete_on_termination);
-        }
-        self.happened(
-            Subject::instance(&id),
-            format!("{id} is launched in {zone}"),
-        );
-        self.set_instance_state(&id, InstanceState::Pending);
-        Ok(id)
     }
 
     /// Ends an instance, if it isn't going already.
@@ -649,7 +316,7 @@ impl World {
     }
 
     /// Enters a state: what follows from it at once, what falls due later, and who is told.
-    fn set_instance_state(&mut self, id: &str, state: InstanceState) {
+    pub(super) fn set_instance_state(&mut self, id: &str, state: InstanceState) {
         self.generations += 1;
         let generation = self.generations;
         let Some(instance) = self.instances.get_mut(id, self.now) else {
@@ -697,14 +364,6 @@ impl World {
         }
     }
 
-    fn set_delete_flag(&mut self, volume: &str, delete: bool) {
-        if let Some(found) = self.volumes.get_mut(volume, self.now) {
-            for it in &mut found.attachments {
-                it.delete_on_termination = delete;
-            }
-        }
-    }
-
     fn states_of(&self, ids: &[String]) -> Result<Vec<InstanceState>, ApiError> {
         for id in ids {
             check_instance_id(id)?;
@@ -744,48 +403,7 @@ impl World {
     }
 }
 
-/// The block devices with a root volume among them: an image brings one of 8 GiB.
-fn with_root(devices: &[BlockDevice]) -> Vec<BlockDevice> {
-    let image_root = VolumeSpecification {
-        size_gib: Some(8),
-        volume_type: Some("gp3".to_owned()),
-        ..VolumeSpecification::default()
-    };
-    let mut devices = devices.to_vec();
-    match devices.iter_mut().find(|it| it.device == ROOT_DEVICE) {
-        Some(root) => {
-            root.specification.size_gib = root.specification.size_gib.or(image_root.size_gib);
-            if root.specification.volume_type.is_none() {
-                root.specification.volume_type = image_root.volume_type;
-            }
-        }
-        None => devices.insert(
-            0,
-            BlockDevice {
-                device: ROOT_DEVICE.to_owned(),
-                specification: image_root,
-                delete_on_termination: true,
-            },
-        ),
-    }
-    devices
-}
-
-fn view(instance: &Instance, volumes: &[&Volume]) -> InstanceView {
-    let mut attachments: Vec<_> = volumes
-        .iter()
-        .flat_map(|volume| &volume.attachments)
-        .filter(|attachment| attachment.instance == instance.id)
-        .cloned()
-        .collect();
-    attachments.sort_by(|a, b| a.device.cmp(&b.device));
-    InstanceView {
-        instance: instance.clone(),
-        attachments,
-    }
-}
-
-fn check_instance_id(id: &str) -> Result<(), ApiError> {
+pub(super) fn check_instance_id(id: &str) -> Result<(), ApiError> {
     let hex = id.strip_prefix("i-").unwrap_or_default();
     if hex.is_empty() || !hex.chars().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(ApiError::InstanceMalformed(id.to_owned()));

@@ -6,7 +6,6 @@ use serde_json::json;
 use volume_pool::Timestamp;
 
 use super::World;
-use super::actions::{LifecycleResult, Transition};
 use super::activities::ActivityStatus;
 use super::config::AbandonedLaunch;
 use super::due::Due;
@@ -14,6 +13,7 @@ use super::errors::ApiError;
 use super::events::{Announcement, Subject};
 use super::filters::{Page, PageRequest};
 use super::groups::{GroupStatus, ScaleIn};
+use super::hooks::{LifecycleResult, Transition};
 use super::instances::InstanceState;
 use super::templates::TemplateReference;
 
@@ -271,6 +271,7 @@ impl World {
         }
         self.cancel_actions(instance);
         if state.is_launching() {
+            self.announce_result(group, instance, "EC2 Instance Launch Unsuccessful");
             self.set_activity(group, instance, ActivityStatus::Cancelled);
         }
         let activity = self.begin_activity(
@@ -319,7 +320,7 @@ impl World {
         }
     }
 
-    /// Whether the instance is in service, or belongs to no group and so serves nobody's purposes here.
+    /// Whether the instance is in service in a group.
     pub(super) fn is_in_service(&self, instance: &str) -> bool {
         self.member(instance)
             .is_some_and(|(_, member)| member.state == LifecycleState::InService)

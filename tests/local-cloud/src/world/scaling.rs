@@ -11,7 +11,8 @@ use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
 use super::groups::{Group, GroupStatus, Process, ScaleIn};
-use super::instances::{InstanceState, LaunchSpecification, StatusChecks};
+use super::instances::{InstanceState, StatusChecks};
+use super::launches::LaunchSpecification;
 use super::members::{Health, LifecycleState, Member, TerminateHooks};
 use super::templates::TemplateReference;
 
@@ -59,8 +60,8 @@ impl World {
         instance: &str,
         capacity: DesiredCapacity,
     ) -> Result<Activity, ApiError> {
-        let (name, _) = self.managed(instance)?;
-        if capacity == DesiredCapacity::Decremented {
+        let (name, member) = self.managed(instance)?;
+        if capacity == DesiredCapacity::Decremented && !member.state.is_leaving() {
             let group = self.group(&name)?;
             let desired = group.desired_capacity;
             if desired <= group.min_size {

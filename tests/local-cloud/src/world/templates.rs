@@ -5,7 +5,7 @@ use volume_pool::Timestamp;
 use super::World;
 use super::errors::ApiError;
 use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
-use super::instances::LaunchSpecification;
+use super::launches::LaunchSpecification;
 use super::tags::{Tags, check_tags};
 
 /// A launch template.

@@ -282,3 +282,46 @@ fn a_multi_attach_volume_takes_several_instances() {
         .unwrap_err();
     assert_eq!(unnamed.code(), "MissingParameter");
 }
+
+#[test]
+fn an_attachment_that_is_stuck_can_be_detached_and_made_anew() {
+    let mut world = world();
+    let volume = new_volume(&mut world, "a");
+    let instance = running(&mut world, "a");
+    world.stick(&volume, AttachmentState::Attaching);
+    world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
+    pass(&mut world, 600);
+    assert_eq!(
+        world.attachment(&volume, &instance).unwrap().state,
+        AttachmentState::Attaching
+    );
+    detach(&mut world, &volume, &instance).unwrap();
+    pass(&mut world, 5);
+    assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
+    world.attach_volume(&volume, &instance, "/dev/sdg").unwrap();
+    pass(&mut world, 5);
+    world.unstick(&volume);
+    pass(&mut world, 5);
+    assert_eq!(
+        world.attachment(&volume, &instance).unwrap().state,
+        AttachmentState::Attached
+    );
+}
+
+#[test]
+fn termination_frees_a_volume_whose_detachment_is_stuck() {
+    let mut world = world();
+    let (volume, instance) = attached(&mut world, "a");
+    world.stick(&volume, AttachmentState::Detaching);
+    detach(&mut world, &volume, &instance).unwrap();
+    pass(&mut world, 600);
+    assert_eq!(
+        world.attachment(&volume, &instance).unwrap().state,
+        AttachmentState::Detaching
+    );
+    world
+        .terminate_instances(std::slice::from_ref(&instance))
+        .unwrap();
+    pass(&mut world, 60);
+    assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
+}

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use local_cloud::world::{
-    ActionName, ApiError, CloudEvent, Filesystem, HookSpecification, InstanceState,
+    ActionName, ApiError, CloudEvent, Config, Filesystem, HookSpecification, InstanceState,
     LifecycleResult, LifecycleState, Transition, World,
 };
 
-use crate::staging::{group, hook, in_service, lifecycle, new_volume, pass, state, until, world};
+use crate::staging::{
+    group, hook, in_service, lifecycle, new_volume, pass, state, until, with, world,
+};
 
 const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
 const TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
@@ -435,4 +437,78 @@ fn a_workload_mounts_what_its_instance_has_once_it_is_in_service() {
     answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap();
     pass(&mut world, 10);
     assert!(mounted(&world));
+}
+
+#[test]
+fn an_action_can_be_late_to_be_found_while_the_instance_waits_already() {
+    let late_actions = Some(Duration::from_secs(2));
+    let mut world = with(Config {
+        late_actions,
+        ..Config::default()
+    });
+    group(
+        &mut world,
+        1,
+        &["a"],
+        vec![hook("join", Transition::Launching)],
+    );
+    let instance = pending(&mut world);
+    let early = answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap_err();
+    assert!(
+        early
+            .message()
+            .starts_with("No active Lifecycle Action found")
+    );
+    pass(&mut world, 2);
+    answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap();
+}
+
+#[test]
+fn an_action_is_completed_by_the_groups_arn_as_well() {
+    let mut world = world();
+    group(
+        &mut world,
+        1,
+        &["a"],
+        vec![hook("join", Transition::Launching)],
+    );
+    let instance = pending(&mut world);
+    let arn = world.group("web").unwrap().arn.clone();
+    let name = ActionName {
+        instance: Some(&instance),
+        ..ActionName::default()
+    };
+    world
+        .complete_lifecycle_action(&arn, "join", name, LifecycleResult::Continue)
+        .unwrap();
+    assert_eq!(
+        world.set_desired_capacity(&arn, 2).unwrap_err().code(),
+        "ValidationError"
+    );
+}
+
+#[test]
+fn twenty_launches_wait_at_once_each_with_a_token_of_its_own() {
+    let mut world = world();
+    group(
+        &mut world,
+        20,
+        &["a"],
+        vec![hook("join", Transition::Launching)],
+    );
+    until(&mut world, "all wait", |it| {
+        waiting(it, LifecycleState::PendingWait).len() == 20
+    });
+    assert!(
+        world
+            .instances()
+            .all(|it| it.state == InstanceState::Pending)
+    );
+    let mut tokens: Vec<String> = lifecycle_events(&mut world, LAUNCH)
+        .iter()
+        .map(|event| event.body["detail"]["LifecycleActionToken"].to_string())
+        .collect();
+    tokens.sort();
+    tokens.dedup();
+    assert_eq!(tokens.len(), 20);
 }

@@ -13,4 +13,6 @@ mod query;
 #[cfg(test)]
 mod staging;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod volumes;

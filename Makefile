@@ -1,0 +1,49 @@
+# One command for each thing a person does here. `make` alone lists them.
+#
+# The commands that touch the AWS SDK always build the whole workspace with the same features: so the SDK is
+# compiled once for the demo and the tests together. CARGO_TARGET_DIR is honoured.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check check-core deny build
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Watch a group of three lose an instance and get it back with the same volume
+	@if ! ls -d "$(TARGET)"/debug/deps/libaws_sdk_ec2-*.rlib >/dev/null 2>&1; then \
+		echo 'Building. The first build takes some minutes (about 5 on two cores) and a few GB of memory: the functions'; \
+		echo 'talk to AWS through its official SDK, and the EC2 part alone (aws-sdk-ec2) is hundreds of thousands of'; \
+		echo 'lines of generated code for some 700 operations, one crate that cargo compiles in one piece: the counter'; \
+		echo 'below stands still at it for a while. Later builds take seconds.'; \
+	fi
+	$(CARGO) build --workspace --bins --locked
+	"$(TARGET)/debug/demo"
+
+test: ## Run every test, on loopback only, no AWS account needed
+	$(CARGO) build --workspace --bins --locked
+	$(CARGO) test --workspace --locked
+
+check: ## Format, lints (warnings are errors) and, where cargo-deny is installed, licences and sources
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	else echo 'cargo-deny is not installed, so licences and sources are not checked: cargo install cargo-deny --locked'; fi
+
+deny: ## Check licences, duplicates and sources of all dependencies (needs cargo-deny)
+	$(CARGO) deny --workspace --all-features --locked check --hide-inclusion-graph licenses bans sources
+
+check-core: ## Test the domain, the local cloud and the scenarios: no AWS SDK, seconds after the first build
+	$(CARGO) test --locked --package volume-pool --package local-cloud --package scenarios
+
+build: ## Build the functions for Lambda (arm64, release)
+	@$(CARGO) lambda --version >/dev/null 2>&1 || { \
+		echo 'cargo-lambda is not installed. It cross-compiles for Lambda and zips the result; install it with'; \
+		echo '  pip install cargo-lambda      (brings the zig compiler along; or see https://www.cargo-lambda.info)'; \
+		exit 1; }
+	$(CARGO) lambda build --release --arm64 --locked --output-format zip --bin lifecycle --bin reconcile
+	@ls -l "$(TARGET)"/lambda/{lifecycle,reconcile}/bootstrap.zip
