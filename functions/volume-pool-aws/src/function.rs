@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{error, info};
-use volume_pool::action_loop::Ending;
+use volume_pool::request::Ending;
 use volume_pool::decide::Subject;
 use volume_pool::event::{Event, LifecycleEvent};
 use volume_pool::ids::InstanceId;

@@ -9,117 +9,29 @@
 //! - nothing is written and nothing in AWS changed for an instance without its guard;
 //! - the guard is given up only if nobody asked for another look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::decide::{Answers, Candidates, Decision, Effect, Look, Observation, Step, Subject, ZoneView, decide};
-use crate::event::{Action, ActionResult};
-use crate::ids::{GroupName, InstanceId, InvocationId, SlotId, VolumeId};
-use crate::observation::{Described, Hook, Volume, VolumeState, tags};
+use crate::allowance::Allowance;
+use crate::answers::{Answers, Next};
+use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide};
+use crate::event::Action;
+use crate::ids::InstanceId;
+use crate::observation::VolumeState;
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Claim, Guard, Key, List, Phase, Place, Record, Slot};
 use crate::report::{Journal, StepTaken};
+use crate::request::{Ending, Outcome, Request, Response};
 use crate::time::Timestamp;
 use crate::transition::{self, Rest, Transaction, Write};
+use crate::zone::{Candidates, ZoneView};
 
-/// How many marks a list is read to. A waiter further down the queue is served by those before it.
-pub const MARKS_READ: usize = 128;
 /// How often the loop starts over, after lost races or failed calls, before it leaves the rest to a later run.
 const MOST_RESTARTS: u32 = 24;
 /// The first pause of a series of looks, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// What the loop asks for next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Request {
-    /// Consistent reads, in parallel.
-    Read {
-        /// These records.
-        keys: Vec<Key>,
-        /// These lists, each to at most [`MARKS_READ`].
-        lists: Vec<List>,
-    },
-    /// Auto Scaling, EC2 and these volumes, in parallel.
-    Describe(InstanceId, Vec<VolumeId>),
-    /// The hooks of a group.
-    Hooks(GroupName),
-    /// The volumes of a pool in a zone that are in this state.
-    PoolVolumes(Place, VolumeState),
-    /// A transaction.
-    Commit(Transaction),
-    /// Asks the guard of the instance for another look.
-    Poke(InstanceId, InvocationId),
-    /// Takes back what others poked.
-    TakePoke(InstanceId),
-    /// A call that changes something in AWS, for this instance.
-    Effect(InstanceId, Effect),
-    /// Wait.
-    Pause(Duration),
-    /// Serve the waiters of a zone.
-    Serve(Place),
-    /// The end.
-    Finish(Outcome),
-}
-
-/// The answer to a [`Request`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Response {
-    /// To `Read`: what exists of the records, and the lists in the order asked for.
-    Records(BTreeMap<Key, Record>, Vec<Vec<Record>>),
-    /// To `Describe`.
-    Described(Described),
-    /// To `Hooks`.
-    Hooks(Vec<Hook>),
-    /// To `PoolVolumes`.
-    Volumes(Vec<Volume>),
-    /// To `Commit`.
-    Committed(Commit),
-    /// To `Poke`.
-    Poked(Poke),
-    /// To `Effect`.
-    Answered(Result<(), Refusal>),
-    /// To `TakePoke`, `Pause` and `Serve`.
-    Done,
-    /// The call gave no answer to go by.
-    Failed(PortError),
-}
-
-/// How the loop ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Outcome {
-    /// In which way.
-    pub ending: Ending,
-    /// Whether a slot changed hands or a waiter left the queue: a pass over the waiters starts again.
-    pub changed: bool,
-    /// Where slots came free that nobody has been served with yet.
-    pub wakes: Option<Place>,
-}
-
-/// In which way the loop ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Ending {
-    /// Nothing is left to do for the instance.
-    Settled,
-    /// Work is left; an event or reconcile comes back to it.
-    WorkLeft,
-    /// Another invocation is at work on the instance, and was asked to look again.
-    Busy,
-    /// A call kept failing. What is left is for the next attempt.
-    Failed(PortError),
-}
-
-/// What an invocation may do and until when.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Allowance {
-    /// The name of this attempt.
-    pub invocation: InvocationId,
-    /// When its guards end: beyond the function's hard timeout and the last call under way then.
-    pub guard_until: Timestamp,
-    /// From when on it starts nothing new.
-    pub stop_at: Timestamp,
-}
 
 /// The loop for one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -195,7 +107,7 @@ impl ActionLoop {
     /// The first request.
     pub fn start(&mut self) -> Request {
         self.state = State::ReadClaim;
-        self.read(Vec::new())
+        Request::Read { keys: vec![Key::Claim(self.subject.instance.clone())], lists: Vec::new() }
     }
 
     /// The next request, after the answer to the last one.
@@ -221,9 +133,8 @@ impl ActionLoop {
                 Commit::Conflict => self.start_over(now),
             },
             (State::Poking, Response::Poked(Poke::Left)) => self.finish(Ending::Busy),
-            (State::Poking, Response::Poked(Poke::NoSuchGuard)) => self.start_over(now),
-            (State::ReadSlot, Response::Records(mut records, _)) => {
-                self.slot = self.taken_slot(&mut records);
+            (State::ReadSlot, Response::Records(records, _)) => {
+                self.slot = self.taken_slot(&records);
                 self.describe()
             }
             (State::Describing, Response::Described(described)) => {
@@ -235,31 +146,39 @@ impl ActionLoop {
                 self.reread()
             }
             (State::Looking(Look::Candidates(_)), Response::Volumes(volumes)) => {
-                self.seen.candidates = Some(Candidates { volumes, ..Candidates::default() });
+                self.seen.candidates = Some(Candidates::new(volumes));
                 self.reread()
             }
             (State::Looking(Look::Attached(_)), Response::Volumes(volumes)) => {
                 self.seen.attached = Some(volumes);
                 self.reread()
             }
-            (State::Rereading, Response::Records(records, lists)) => self.reread_done(records, lists, now),
-            (State::Committing(transaction), Response::Committed(commit)) => self.committed(&transaction, commit, now),
-            (State::Effecting(effect), Response::Answered(answer)) => self.effected(effect, answer, now),
+            (State::Rereading, Response::Records(records, lists)) => {
+                self.reread_done(records, lists, now)
+            }
+            (State::Committing(transaction), Response::Committed(commit)) => {
+                self.committed(&transaction, commit, now)
+            }
+            (State::Effecting(effect), Response::Answered(answer)) => {
+                self.effected(effect, answer, now)
+            }
             (State::Pausing(After::Observe), _) => self.describe(),
             (State::Pausing(After::StartOver), _) => self.start(),
             (State::Serving, _) => {
                 self.seen.answers.served = true;
                 self.read_slot()
             }
-            (State::Heartbeating(rest), _) => self.rest(rest),
-            (State::Resting(_, ending), Response::Committed(Commit::Committed)) => self.finish(ending),
+            (State::Heartbeating(rest), _) => self.rest(&rest),
+            (State::Resting(_, ending), Response::Committed(Commit::Committed)) => {
+                self.finish(ending)
+            }
             // Poked, or written to by someone whose guard began when ours had ended: look again.
             (State::Resting(..), Response::Committed(Commit::Conflict)) => {
                 self.state = State::TakingPoke;
                 Request::TakePoke(self.subject.instance.clone())
             }
-            (State::TakingPoke, _) => self.start_over(now),
-            // An answer to another question: nothing can be concluded from it.
+            // The guard that was poked is gone, or a poke was taken back: look again. Nor can anything be concluded from
+            // an answer to another question.
             (_, _) => self.start_over(now),
         }
     }
@@ -278,7 +197,9 @@ impl ActionLoop {
         match (self.subject.event.is_some(), claim) {
             // An instance that no record knows is none of ours: one read, and that was it.
             (false, None) => self.finish(Ending::Settled),
-            _ if self.guarded || !(open || self.subject.event.is_some()) || self.observes() => self.read_slot(),
+            _ if self.guarded || !(open || self.subject.event.is_some()) || self.observes() => {
+                self.read_slot()
+            }
             _ => self.take_guard(now),
         }
     }
@@ -286,13 +207,17 @@ impl ActionLoop {
     /// Whether the event's policy asks for observation only. Then not even a guard is written, unless something of an
     /// earlier time is still open.
     fn observes(&self) -> bool {
-        let idle = self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open);
+        let idle =
+            self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open);
         let metadata = self.subject.event.as_ref().and_then(|event| event.metadata.as_deref());
         idle && Policy::parse(metadata).is_ok_and(|policy| policy.mode == Mode::Observe)
     }
 
     fn take_guard(&mut self, now: Timestamp) -> Request {
-        let guard = Guard { invocation: self.allowance.invocation.clone(), until: self.allowance.guard_until };
+        let guard = Guard {
+            invocation: self.allowance.invocation.clone(),
+            until: self.allowance.guard_until,
+        };
         let action = self.subject.event.as_ref().map(|event| &event.action);
         let fresh = Claim::new(self.subject.instance.clone());
         let transaction = transition::guard(self.claim.as_ref(), fresh, guard, action, now);
@@ -316,41 +241,51 @@ impl ActionLoop {
     }
 
     fn describe(&mut self) -> Request {
-        let volumes = self.slot.iter().flat_map(|slot| &slot.volumes).map(|wanted| wanted.volume.clone()).collect();
+        let volumes = self
+            .slot
+            .iter()
+            .flat_map(|slot| &slot.volumes)
+            .map(|wanted| wanted.volume.clone())
+            .collect();
         self.state = State::Describing;
         Request::Describe(self.subject.instance.clone(), volumes)
     }
 
     /// After EC2 and Auto Scaling were looked at, the records again, and what else the decision needs of them.
     fn reread(&mut self) -> Request {
-        let mut keys = Vec::new();
-        keys.extend(self.claim.as_ref().and_then(Claim::slot).cloned().map(Key::Slot));
-        let wants_policy = self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed);
-        if wants_policy && let Some(instance) = &self.seen.described.group_instance {
-            keys.push(Key::Group(instance.group.clone()));
-        }
+        let mut keys = vec![Key::Claim(self.subject.instance.clone())];
         let mut lists = Vec::new();
-        if let Some(Phase::Waiting { place, .. }) = self.claim.as_ref().map(|claim| &claim.phase) {
-            lists = vec![List::Waiting(place.clone()), List::Free(place.clone()), List::Coming(place.clone())];
-            if let Some(candidates) = &self.seen.candidates {
-                keys.push(Key::Pool(place.pool.clone()));
-                keys.extend(candidates.volumes.iter().map(|volume| Key::Volume(volume.id.clone())));
-                keys.extend(tagged_slots(&candidates.volumes).map(Key::Slot));
+        match self.phase() {
+            Phase::Closed => {
+                let group = self.seen.described.group_instance.as_ref();
+                keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
+            }
+            Phase::Waiting { place, .. } => {
+                lists = [List::Waiting, List::Free, List::Coming]
+                    .map(|list| list(place.clone()))
+                    .into();
+                keys.extend(
+                    self.seen.candidates.iter().flat_map(|candidates| candidates.keys(place)),
+                );
+            }
+            Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => {
+                keys.push(Key::Slot(slot.clone()));
             }
         }
         self.state = State::Rereading;
-        let Request::Read { keys: claim, .. } = self.read(Vec::new()) else { return self.describe() };
-        keys.extend(claim);
         Request::Read { keys, lists }
     }
 
-    fn reread_done(&mut self, mut records: BTreeMap<Key, Record>, lists: Vec<Vec<Record>>, now: Timestamp) -> Request {
+    fn reread_done(
+        &mut self,
+        mut records: BTreeMap<Key, Record>,
+        lists: Vec<Vec<Record>>,
+        now: Timestamp,
+    ) -> Request {
         let claim = self.taken_claim(&mut records);
-        let slot = self.taken_slot(&mut records);
+        let slot = self.taken_slot(&records);
         if claim != self.claim || slot != self.slot {
             // Somebody wrote in between: what EC2 showed may be older than what the records say now.
-            self.guarded = claim.as_ref().is_some_and(|claim| transition::guarded_by(claim, &self.allowance.invocation));
-            self.claim = claim;
             return self.start_over(now);
         }
         self.seen.claim.clone_from(&self.claim);
@@ -358,13 +293,18 @@ impl ActionLoop {
         if let Some(slot) = &self.slot {
             self.journal.slot = Some(slot.id.clone());
         }
+        self.seen.zone = match self.phase() {
+            Phase::Waiting { since, .. } => {
+                Some(ZoneView::new(lists, *since, &self.subject.instance))
+            }
+            Phase::Closed | Phase::Leased { .. } | Phase::Leaving { .. } => None,
+        };
         self.seen.group = records.values().find_map(|record| match record {
             Record::Group(group) => Some(group.clone()),
             _ => None,
         });
-        self.seen.zone = zone_view(self.claim.as_ref(), &lists);
         if let Some(candidates) = &mut self.seen.candidates {
-            note_known(candidates, &records);
+            candidates.note(records);
         }
         self.act(now)
     }
@@ -384,8 +324,12 @@ impl ActionLoop {
             Step::Look(look) => {
                 let request = match &look {
                     Look::Hooks(group) => Request::Hooks(group.clone()),
-                    Look::Candidates(place) => Request::PoolVolumes(place.clone(), VolumeState::Available),
-                    Look::Attached(place) => Request::PoolVolumes(place.clone(), VolumeState::InUse),
+                    Look::Candidates(place) => {
+                        Request::PoolVolumes(place.clone(), VolumeState::Available)
+                    }
+                    Look::Attached(place) => {
+                        Request::PoolVolumes(place.clone(), VolumeState::InUse)
+                    }
                 };
                 self.state = State::Looking(look);
                 request
@@ -403,7 +347,9 @@ impl ActionLoop {
                 self.state = State::Serving;
                 Request::Serve(place)
             }
-            Step::Rest { work_left, heartbeat } => self.prepare_rest(work_left, heartbeat, reason.to_string()),
+            Step::Rest { work_left, heartbeat } => {
+                self.prepare_rest(work_left, heartbeat, reason.to_string())
+            }
         }
     }
 
@@ -418,8 +364,9 @@ impl ActionLoop {
                 self.remember(transaction);
                 self.progressed();
                 self.seen.answers.released.extend(transaction.released());
-                self.changed |= transaction.wakes.is_some() || matches!(transaction.name, "lease" | "quarantine");
-                let waiting = matches!(self.claim.as_ref().map(|claim| &claim.phase), Some(Phase::Waiting { .. }));
+                self.changed |= transaction.wakes.is_some()
+                    || matches!(transaction.name, "lease" | "quarantine");
+                let waiting = matches!(self.phase(), Phase::Waiting { .. });
                 match transaction.wakes.clone() {
                     // Served before the action is answered: the waiters have waited long enough.
                     Some(place) if !waiting && !self.seen.answers.served => {
@@ -438,72 +385,31 @@ impl ActionLoop {
     }
 
     fn effected(&mut self, effect: Effect, answer: Result<(), Refusal>, now: Timestamp) -> Request {
-        let answers = &mut self.seen.answers;
         if let Err(refusal) = &answer {
             self.journal.refusals.push(format!("{}: {refusal}", effect.call()));
         }
-        let pause = match (effect, answer) {
-            (Effect::Attach(volume, _), Ok(())) => {
-                answers.attach_refused.remove(&volume);
-                answers.not_attached.remove(&volume);
-                answers.attaching.insert(volume, now);
-                false
-            }
-            (Effect::Attach(volume, device), Err(refusal)) => {
-                if refusal == Refusal::DeviceInUse {
-                    answers.devices_taken.insert(device);
-                }
-                let entry = answers.attach_refused.entry(volume).or_insert((0, refusal.clone()));
-                *entry = (entry.0 + 1, refusal);
-                false
-            }
-            (Effect::Detach(volume), Ok(())) => {
-                answers.attaching.remove(&volume);
-                answers.detaching.insert(volume);
-                false
-            }
-            (Effect::Detach(volume), Err(Refusal::NotAttached)) => {
-                answers.not_attached.insert(volume);
-                false
-            }
-            (Effect::Detach(_) | Effect::KeepOnTermination(_), Err(_)) => true,
-            (Effect::KeepOnTermination(_) | Effect::Heartbeat(_), _) => false,
-            (Effect::Stop, answer) => {
-                answers.stop = Some(answer);
-                false
-            }
-            // Tags that can't be set must not hold up an instance whose volumes are in place.
-            (Effect::Tag(resource, _), _) => {
-                answers.released.retain(|volume, _| *volume.as_str() != resource);
-                answers.tagged.insert(resource);
-                false
-            }
-            (Effect::Complete(action, result), Ok(())) => {
-                answers.completed = Some((action, result));
-                self.journal.answered = Some(result);
-                false
-            }
-            (Effect::Complete(..), Err(_)) => {
-                answers.no_active_action += 1;
-                false
-            }
-        };
-        answers.polls = 0;
-        match &answers.completed {
-            // The answer is given and the lease was confirmed before it: nothing more to look at, unless a slot is
-            // still to be released.
-            Some(_) => {
-                let leaving = matches!(self.claim.as_ref().map(|claim| &claim.phase), Some(Phase::Leaving { .. }));
-                let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
+        let next = self.seen.answers.note(effect, answer, now);
+        match (&self.seen.answers.completed, next) {
+            // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
+            (Some((_, result)), _) => {
+                self.journal.answered = Some(*result);
+                let leaving = matches!(self.phase(), Phase::Leaving { .. });
+                let why =
+                    self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
                 self.prepare_rest(leaving, None, why)
             }
-            None if pause => self.pause(After::Observe),
-            None => self.describe(),
+            (None, Next::ObserveLater) => self.pause(After::Observe),
+            (None, Next::Observe) => self.describe(),
         }
     }
 
     /// Ends this run: keeps the action alive if it must wait, then gives the guard up.
-    fn prepare_rest(&mut self, work_left: bool, heartbeat: Option<Action>, reason: String) -> Request {
+    fn prepare_rest(
+        &mut self,
+        work_left: bool,
+        heartbeat: Option<Action>,
+        reason: String,
+    ) -> Request {
         let answered = self.seen.answers.completed.clone();
         let rest = Rest { reason, answered, work_left };
         match heartbeat.filter(|_| self.guarded) {
@@ -511,13 +417,13 @@ impl ActionLoop {
                 self.state = State::Heartbeating(rest);
                 Request::Effect(self.subject.instance.clone(), Effect::Heartbeat(action))
             }
-            None => self.rest(rest),
+            None => self.rest(&rest),
         }
     }
 
-    fn rest(&mut self, rest: Rest) -> Request {
+    fn rest(&mut self, rest: &Rest) -> Request {
         let ending = if rest.work_left { Ending::WorkLeft } else { Ending::Settled };
-        self.rest_as(&rest, ending)
+        self.rest_as(rest, ending)
     }
 
     fn rest_as(&mut self, rest: &Rest, ending: Ending) -> Request {
@@ -538,13 +444,17 @@ impl ActionLoop {
         self.restarts += 1;
         match state {
             State::Resting(_, ending) => return self.finish(ending.clone()),
-            State::Heartbeating(rest) => return self.rest(rest.clone()),
+            State::Heartbeating(rest) => return self.rest(rest),
             State::Serving => return self.describe(),
             _ => {}
         }
         let hopeless = !matches!(error, PortError::Transient { .. });
         if hopeless || self.restarts >= MOST_RESTARTS || now >= self.allowance.stop_at {
-            let rest = Rest { reason: error.to_string(), answered: self.seen.answers.completed.clone(), work_left: true };
+            let rest = Rest {
+                reason: error.to_string(),
+                answered: self.seen.answers.completed.clone(),
+                work_left: true,
+            };
             return self.rest_as(&rest, Ending::Failed(error));
         }
         self.seen.answers.polls += 1;
@@ -558,7 +468,11 @@ impl ActionLoop {
         self.seen.attached = None;
         self.slot = None;
         if self.restarts >= MOST_RESTARTS || now >= self.allowance.stop_at {
-            return self.prepare_rest(true, None, "others kept writing: the next run goes on".to_owned());
+            return self.prepare_rest(
+                true,
+                None,
+                "others kept writing: the next run goes on".to_owned(),
+            );
         }
         self.start()
     }
@@ -583,8 +497,8 @@ impl ActionLoop {
         Request::Finish(Outcome { ending, changed: self.changed, wakes: self.wakes.take() })
     }
 
-    fn read(&self, lists: Vec<List>) -> Request {
-        Request::Read { keys: vec![Key::Claim(self.subject.instance.clone())], lists }
+    fn phase(&self) -> &Phase {
+        self.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase)
     }
 
     /// What a transaction has written is known to stand there: a conditional write is a read.
@@ -611,7 +525,7 @@ impl ActionLoop {
         }
     }
 
-    fn taken_slot(&self, records: &mut BTreeMap<Key, Record>) -> Option<Slot> {
+    fn taken_slot(&self, records: &BTreeMap<Key, Record>) -> Option<Slot> {
         let id = self.claim.as_ref().and_then(Claim::slot)?;
         match records.get(&Key::Slot(id.clone())) {
             Some(Record::Slot(slot)) => Some(slot.clone()),
@@ -626,57 +540,5 @@ fn needs_guard(step: &Step, subject: &Subject) -> bool {
         Step::Look(_) | Step::Poll | Step::Serve(_) => false,
         Step::Commit(_) | Step::Effect(_) => true,
         Step::Rest { work_left, .. } => *work_left && subject.event.is_some(),
-    }
-}
-
-fn zone_view(claim: Option<&Claim>, lists: &[Vec<Record>]) -> Option<ZoneView> {
-    let Some(Phase::Waiting { since, .. }) = claim.map(|claim| &claim.phase) else { return None };
-    let me = claim.map(|claim| &claim.instance)?;
-    let mut view = ZoneView::default();
-    for record in lists.iter().flatten() {
-        match record {
-            Record::Waiting(mark) if (mark.since, &mark.instance) < (*since, me) => view.earlier.push(mark.clone()),
-            Record::Free(mark) => view.free.push(mark.slot.clone()),
-            Record::Coming(mark) => view.coming.push(mark.clone()),
-            _ => {}
-        }
-    }
-    Some(view)
-}
-
-fn note_known(candidates: &mut Candidates, records: &BTreeMap<Key, Record>) {
-    let mut slots = BTreeSet::new();
-    for record in records.values() {
-        match record {
-            Record::Pool(pool) => candidates.pool = Some(pool.clone()),
-            Record::Volume(owner) => {
-                candidates.owned.insert(owner.volume.clone());
-            }
-            Record::Slot(slot) => {
-                slots.insert(slot.id.clone());
-            }
-            _ => {}
-        }
-    }
-    candidates.slots = slots;
-}
-
-fn tagged_slots(volumes: &[Volume]) -> impl Iterator<Item = SlotId> {
-    let tagged: BTreeSet<_> = volumes.iter().filter_map(|volume| volume.tags.get(tags::SLOT)?.parse().ok()).collect();
-    tagged.into_iter()
-}
-
-impl Effect {
-    /// The AWS call that carries it out.
-    pub const fn call(&self) -> &'static str {
-        match self {
-            Self::Attach(..) => "ec2:AttachVolume",
-            Self::Detach(_) => "ec2:DetachVolume",
-            Self::KeepOnTermination(_) => "ec2:ModifyInstanceAttribute",
-            Self::Stop => "ec2:StopInstances",
-            Self::Tag(..) => "ec2:CreateTags",
-            Self::Complete(_, ActionResult::Continue | ActionResult::Abandon) => "autoscaling:CompleteLifecycleAction",
-            Self::Heartbeat(_) => "autoscaling:RecordLifecycleActionHeartbeat",
-        }
     }
 }

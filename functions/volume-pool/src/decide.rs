@@ -8,16 +8,18 @@ mod launch;
 mod leave;
 mod reason;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
+use crate::answers::Answers;
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
-use crate::ids::{DeviceName, GroupName, InstanceId, SlotId, VolumeId};
+use crate::ids::{DeviceName, GroupName, InstanceId, VolumeId};
 use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume, tags};
 use crate::policy::{Policy, PolicyError};
-use crate::ports::Refusal;
-use crate::record::{Claim, ComingMark, Group, Phase, Place, Pool, Slot, WaitingMark};
+use crate::record::{Claim, Group, Phase, Place, Slot};
 use crate::time::Timestamp;
 use crate::transition::{self, Transaction};
+use crate::zone::{Candidates, ZoneView};
 
 pub use reason::{Alarm, Reason};
 
@@ -55,61 +57,6 @@ pub struct Observation {
     pub attached: Option<Vec<Volume>>,
     /// What this invocation's own calls were answered.
     pub answers: Answers,
-}
-
-/// The queue and the slots of a zone.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct ZoneView {
-    /// The waiters before this one, oldest first.
-    pub earlier: Vec<WaitingMark>,
-    /// The free slots, best first.
-    pub free: Vec<Slot>,
-    /// The slots that are being released.
-    pub coming: Vec<ComingMark>,
-}
-
-/// Volumes that might become slots, and what the records know of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Candidates {
-    /// The volumes.
-    pub volumes: Vec<Volume>,
-    /// The pool's record.
-    pub pool: Option<Pool>,
-    /// Those volumes that belong to a slot.
-    pub owned: BTreeSet<VolumeId>,
-    /// Those slots named by the volumes' tags that exist.
-    pub slots: BTreeSet<SlotId>,
-}
-
-/// What this invocation's own calls for the instance were answered, under the guard that it holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Answers {
-    /// The answer that Auto Scaling took.
-    pub completed: Option<(Action, ActionResult)>,
-    /// How often Auto Scaling knew of no active action.
-    pub no_active_action: u32,
-    /// Volumes of which `DetachVolume` itself said that they are not attached.
-    pub not_attached: BTreeSet<VolumeId>,
-    /// Volumes whose detachment EC2 accepted.
-    pub detaching: BTreeSet<VolumeId>,
-    /// Volumes whose attachment EC2 accepted, and when.
-    pub attaching: BTreeMap<VolumeId, Timestamp>,
-    /// Volumes whose attachment EC2 refused: how often, and how it did last.
-    pub attach_refused: BTreeMap<VolumeId, (u32, Refusal)>,
-    /// Device names that EC2 said are taken.
-    pub devices_taken: BTreeSet<DeviceName>,
-    /// What `StopInstances` was answered.
-    pub stop: Option<Result<(), Refusal>>,
-    /// Resources whose tags were set.
-    pub tagged: BTreeSet<String>,
-    /// Volumes of the slot that was released, and when: their tag is still to say so.
-    pub released: BTreeMap<VolumeId, Timestamp>,
-    /// How often another invocation was faster.
-    pub lost_races: u32,
-    /// Whether the zone's waiters were served since the last look at the queue.
-    pub served: bool,
-    /// How often the loop has paused since something last changed.
-    pub polls: u32,
 }
 
 /// One step, and why.
@@ -182,7 +129,10 @@ const COMPLETE_TRIES: u32 = 3;
 pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
     if let Some((volume, at)) = seen.answers.released.first_key_value() {
         let tag = BTreeMap::from([(tags::RELEASED_AT.to_owned(), at.to_string())]);
-        return effect(Effect::Tag(volume.to_string(), tag), Reason::NoteRelease { volume: volume.clone() });
+        return effect(
+            Effect::Tag(volume.to_string(), tag),
+            Reason::NoteRelease { volume: volume.clone() },
+        );
     }
     match standing(seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
@@ -207,13 +157,17 @@ fn standing(seen: &Observation, now: Timestamp) -> Standing {
     let group = seen.described.group_instance.as_ref();
     match seen.described.instance.as_ref().map(|instance| &instance.state) {
         Some(E::ShuttingDown | E::Terminated) => return Standing::Leaving(Reason::InstanceGone),
-        None if group.is_none() && forgotten(seen, now) => return Standing::Leaving(Reason::InstanceForgotten),
+        None if group.is_none() && forgotten(seen, now) => {
+            return Standing::Leaving(Reason::InstanceForgotten);
+        }
         None | Some(E::Pending | E::Running | E::Stopping | E::Stopped | E::Other(_)) => {}
     }
     match group.map(|instance| &instance.state) {
         Some(A::PendingWait | A::WarmedPendingWait) => Standing::Launching,
         Some(A::TerminatingWait) => Standing::Leaving(Reason::Terminating),
-        Some(A::Terminating | A::TerminatingProceed) => Standing::Leaving(Reason::TerminatingWithoutHook),
+        Some(A::Terminating | A::TerminatingProceed) => {
+            Standing::Leaving(Reason::TerminatingWithoutHook)
+        }
         Some(state @ (A::Pending | A::PendingProceed | A::InService | A::Other(_))) => {
             Standing::Settled(state.to_string())
         }
@@ -224,7 +178,7 @@ fn standing(seen: &Observation, now: Timestamp) -> Standing {
 /// EC2 forgets terminated instances after about an hour, but it may also lag behind a launch or answer late. Only a
 /// claim that has stayed where it is for a while is taken for one whose instance is long gone.
 fn forgotten(seen: &Observation, now: Timestamp) -> bool {
-    const LAG: std::time::Duration = std::time::Duration::from_secs(600);
+    const LAG: Duration = Duration::from_mins(10);
     seen.claim.as_ref().is_some_and(|claim| now.since(claim.since) >= LAG)
 }
 
@@ -241,20 +195,20 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
             commit(transition::close(claim, now), Reason::LaunchOver { state })
         }
         (Phase::Waiting { .. }, ..) => look_again(seen, Reason::NotInGroup),
-        (Phase::Closed, None, _) if subject.event.is_some() && seen.described.instance.is_none() => {
+        (Phase::Closed, None, _)
+            if subject.event.is_some() && seen.described.instance.is_none() =>
+        {
             look_again(seen, Reason::NotInGroup)
         }
-        (Phase::Closed | Phase::Leased { .. }, ..) => rest(false, None, Reason::NothingWaitedFor { state }),
+        (Phase::Closed | Phase::Leased { .. }, ..) => {
+            rest(false, None, Reason::NothingWaitedFor { state })
+        }
     }
 }
 
 fn look_again(seen: &Observation, reason: Reason) -> Decision {
     const LOOKS: u32 = 4;
-    if seen.answers.polls < LOOKS {
-        decision(Step::Poll, reason)
-    } else {
-        rest(true, None, reason)
-    }
+    if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }
 
 /// The action that waits for an answer.
@@ -286,8 +240,12 @@ fn open_action(subject: &Subject, seen: &Observation, transition: Transition) ->
                 OpenAction::Open(event.clone())
             }
         }
-        (_, Some(recorded)) if recorded.transition == transition && !answered => OpenAction::Open(recorded.clone()),
-        (_, Some(recorded)) if recorded.transition == transition && holds_anything(seen) => OpenAction::Answered,
+        (_, Some(recorded)) if recorded.transition == transition && !answered => {
+            OpenAction::Open(recorded.clone())
+        }
+        (_, Some(recorded)) if recorded.transition == transition && holds_anything(seen) => {
+            OpenAction::Answered
+        }
         _ => action_by_hook(subject, seen, transition),
     }
 }
@@ -303,9 +261,14 @@ fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition)
         return OpenAction::NotOurs;
     };
     match &seen.hooks {
-        None => OpenAction::Look(decision(Step::Look(Look::Hooks(group.clone())), Reason::ActionUnknown)),
+        None => OpenAction::Look(decision(
+            Step::Look(Look::Hooks(group.clone())),
+            Reason::ActionUnknown,
+        )),
         Some(hooks) => match our_hook(subject, hooks, transition) {
-            Some(hook) if seen.answers.no_active_action == 0 => OpenAction::Open(hook.action(group)),
+            Some(hook) if seen.answers.no_active_action == 0 => {
+                OpenAction::Open(hook.action(group))
+            }
             Some(_) => OpenAction::Answered,
             None => OpenAction::NotOurs,
         },
@@ -313,9 +276,9 @@ fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition)
 }
 
 fn our_hook<'a>(subject: &Subject, hooks: &'a [Hook], transition: Transition) -> Option<&'a Hook> {
-    hooks
-        .iter()
-        .find(|hook| hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix))
+    hooks.iter().find(|hook| {
+        hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix)
+    })
 }
 
 /// The policy that the instance goes by.
@@ -341,9 +304,13 @@ fn policy(subject: &Subject, seen: &Observation) -> PolicyView {
         return PolicyView::Faulty(PolicyError::Missing);
     };
     match &seen.hooks {
-        None => PolicyView::Look(decision(Step::Look(Look::Hooks(group.clone())), Reason::PolicyUnknown)),
+        None => PolicyView::Look(decision(
+            Step::Look(Look::Hooks(group.clone())),
+            Reason::PolicyUnknown,
+        )),
         Some(hooks) => {
-            let metadata = our_hook(subject, hooks, Transition::Launching).and_then(|hook| hook.metadata.as_deref());
+            let metadata = our_hook(subject, hooks, Transition::Launching)
+                .and_then(|hook| hook.metadata.as_deref());
             last_good(seen, Policy::parse(metadata))
         }
     }
@@ -353,9 +320,13 @@ fn last_good(seen: &Observation, parsed: Result<Policy, PolicyError>) -> PolicyV
     let recorded = seen.group.as_ref().map(|group| &group.policy);
     match (parsed, recorded) {
         (Ok(policy), _) => PolicyView::Known(policy, None),
-        (Err(error), Some(recorded)) => {
-            PolicyView::Known(recorded.clone(), Some(Alarm::PolicyFault { error, instead: "the group's last good policy is used".to_owned() }))
-        }
+        (Err(error), Some(recorded)) => PolicyView::Known(
+            recorded.clone(),
+            Some(Alarm::PolicyFault {
+                error,
+                instead: "the group's last good policy is used".to_owned(),
+            }),
+        ),
         (Err(error), None) => PolicyView::Faulty(error),
     }
 }
@@ -393,7 +364,9 @@ fn commit(transaction: Option<Transaction>, reason: Reason) -> Decision {
 fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Reason) -> Decision {
     match seen.answers.no_active_action {
         0 => effect(Effect::Complete(action, result), reason),
-        tries if tries < COMPLETE_TRIES && seen.answers.polls < tries => decision(Step::Poll, Reason::NoActiveActionYet),
+        tries if tries < COMPLETE_TRIES && seen.answers.polls < tries => {
+            decision(Step::Poll, Reason::NoActiveActionYet)
+        }
         tries if tries < COMPLETE_TRIES => effect(Effect::Complete(action, result), reason),
         _ => rest(true, None, Reason::NoActiveActionYet),
     }

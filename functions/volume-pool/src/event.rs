@@ -88,7 +88,9 @@ impl ActionResult {
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// A field is missing or of another type.
-    #[error("malformed {kind} event, at {field}: {source}; nothing was done, the reconcile run finds the instance")]
+    #[error(
+        "malformed {kind} event, at {field}: {source}; nothing was done, the reconcile run finds the instance"
+    )]
     Malformed {
         /// The event's detail-type.
         kind: String,
@@ -98,7 +100,9 @@ pub enum EventError {
         source: serde_json::Error,
     },
     /// A field is not the name that it should be.
-    #[error("malformed {kind} event: {source}; nothing was done, the reconcile run finds the instance")]
+    #[error(
+        "malformed {kind} event: {source}; nothing was done, the reconcile run finds the instance"
+    )]
     Name {
         /// The event's detail-type.
         kind: String,
@@ -115,9 +119,11 @@ impl Event {
         }
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
         match (text("source"), text("detail-type")) {
-            (_, kind @ ("EC2 Instance-launch Lifecycle Action" | "EC2 Instance-terminate Lifecycle Action")) => {
-                lifecycle(kind, event, hook_prefix)
-            }
+            (
+                _,
+                kind @ ("EC2 Instance-launch Lifecycle Action"
+                | "EC2 Instance-terminate Lifecycle Action"),
+            ) => lifecycle(kind, event, hook_prefix),
             (_, kind @ "EC2 Instance State-change Notification") => instance_state(kind, event),
             (_, "Scheduled Event") => Ok(Self::Schedule),
             (source, kind) => Ok(Self::Ignored(format!(
@@ -240,11 +246,17 @@ mod tests {
             Event::Ignored(reason) => reason,
             other => panic!("{other:?}"),
         };
-        assert!(ignored(&json!({"Event": "autoscaling:TEST_NOTIFICATION"})).contains("test notification"));
+        assert!(
+            ignored(&json!({"Event": "autoscaling:TEST_NOTIFICATION"}))
+                .contains("test notification")
+        );
         let mut other_hook = launch();
         other_hook["detail"]["LifecycleHookName"] = json!("drain");
         assert!(ignored(&other_hook).contains("\"drain\" is not ours"));
-        assert!(ignored(&json!({"source": "aws.s3", "detail-type": "Object Created"})).contains("aws.s3"));
+        assert!(
+            ignored(&json!({"source": "aws.s3", "detail-type": "Object Created"}))
+                .contains("aws.s3")
+        );
         assert!(ignored(&json!("hello")).contains("detail-type"));
     }
 

@@ -30,14 +30,20 @@ pub fn evidence(
     described: &Described,
     not_attached: &BTreeSet<VolumeId>,
 ) -> Result<(), Missing> {
-    let terminated =
-        described.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Terminated);
+    let terminated = described
+        .instance
+        .as_ref()
+        .is_some_and(|instance| instance.state == InstanceState::Terminated);
     let mut wanting = None;
     for wanted in &slot.volumes {
         let id = &wanted.volume;
-        let Some(volume) = described.volumes.get(id) else { return Err(Missing::Detachment(id.clone())) };
+        let Some(volume) = described.volumes.get(id) else {
+            return Err(Missing::Detachment(id.clone()));
+        };
         match volume.attachment() {
-            Some(Attachment { instance: Some(other), .. }) if other != holder && !slot.recent_holders.contains(other) => {
+            Some(Attachment { instance: Some(other), .. })
+                if other != holder && !slot.recent_holders.contains(other) =>
+            {
                 return Err(Missing::Stranger(id.clone(), other.clone()));
             }
             _ if !volume.is_available() => return Err(Missing::Detachment(id.clone())),

@@ -243,7 +243,14 @@ mod tests {
         let slot: SlotId = "my-cassandra-12".parse().unwrap();
         assert_eq!((slot.pool.as_str(), slot.index), ("my-cassandra", 12));
         assert_eq!(slot.to_string(), "my-cassandra-12");
-        for wrong in ["cassandra", "cassandra-", "-1", "cassandra-01", "cassandra-+1", "cassandra-4294967296"] {
+        for wrong in [
+            "cassandra",
+            "cassandra-",
+            "-1",
+            "cassandra-01",
+            "cassandra-+1",
+            "cassandra-4294967296",
+        ] {
             assert!(wrong.parse::<SlotId>().is_err(), "{wrong}");
         }
     }

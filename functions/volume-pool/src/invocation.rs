@@ -4,11 +4,13 @@
 //! starts again; it ends when a whole walk changes nothing, or no slot is free any more. To serve only "the oldest",
 //! once, is not enough: it may have been served already, or be dead.
 
-use crate::action_loop::{ActionLoop, Allowance, Ending, Outcome, Request, Response};
+use crate::action_loop::ActionLoop;
+use crate::allowance::Allowance;
 use crate::decide::Subject;
 use crate::ids::InstanceId;
 use crate::record::{List, Place, Record};
 use crate::report::Journal;
+use crate::request::{Ending, Outcome, Request, Response};
 use crate::time::Timestamp;
 
 /// An invocation, as a machine without I/O: see [`ActionLoop`].
@@ -52,7 +54,13 @@ impl Invocation {
     pub fn new(subject: Subject, allowance: Allowance) -> Self {
         let hook_prefix = subject.hook_prefix.clone();
         let main = ActionLoop::new(subject, allowance.clone(), true);
-        Self { allowance, hook_prefix, stack: vec![Frame::Loop(Box::new(main))], reports: Vec::new(), main: None }
+        Self {
+            allowance,
+            hook_prefix,
+            stack: vec![Frame::Loop(Box::new(main))],
+            reports: Vec::new(),
+            main: None,
+        }
     }
 
     /// What its loops did, in the order of their ends.
@@ -124,14 +132,21 @@ impl Invocation {
     }
 
     fn next_waiter(&mut self, now: Timestamp) -> Request {
-        let busy: Vec<InstanceId> = self.stack.iter().filter_map(Frame::instance).cloned().collect();
-        let Some(Frame::Pass(pass)) = self.stack.last_mut() else { return self.end(now) };
+        let busy: Vec<InstanceId> =
+            self.stack.iter().filter_map(Frame::instance).cloned().collect();
+        let Some(Frame::Pass(pass)) = self.stack.last_mut() else {
+            return self.end(now);
+        };
         while let Some(instance) = pass.waiters.pop() {
             if busy.contains(&instance) || now >= self.allowance.stop_at {
                 continue;
             }
-            let subject =
-                Subject { instance, event: None, hint: None, hook_prefix: self.hook_prefix.clone() };
+            let subject = Subject {
+                instance,
+                event: None,
+                hint: None,
+                hook_prefix: self.hook_prefix.clone(),
+            };
             let mut waiter = ActionLoop::new(subject, self.allowance.clone(), false);
             let request = waiter.start();
             self.stack.push(Frame::Loop(Box::new(waiter)));
@@ -169,7 +184,9 @@ impl Frame {
 
 /// The waiters of the lists read, oldest last; none where no slot is free or the read failed.
 fn waiters(response: Response) -> Vec<InstanceId> {
-    let Response::Records(_, lists) = response else { return Vec::new() };
+    let Response::Records(_, lists) = response else {
+        return Vec::new();
+    };
     let records: Vec<Record> = lists.into_iter().flatten().collect();
     if !records.iter().any(|record| matches!(record, Record::Free(_))) {
         return Vec::new();

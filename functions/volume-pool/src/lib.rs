@@ -7,10 +7,12 @@
 //!
 //! [`event`] reads what EventBridge sends, [`record`] is what is on record, [`observation`] what AWS shows,
 //! [`decide`](mod@decide) chooses one step and says why, [`transition`] builds the transactions, [`evidence`] says when a slot may be
-//! released, [`action_loop`] and [`invocation`] run all that without I/O, and [`shell`] carries it out over the
+//! released, [`action_loop`] and [`invocation`] run all that without I/O, asking by [`request`], and [`shell`] carries it out over the
 //! [`ports`]. No AWS SDK, no async runtime and no clock in here.
 
 pub mod action_loop;
+pub mod allowance;
+pub mod answers;
 pub mod decide;
 pub mod event;
 pub mod evidence;
@@ -21,9 +23,11 @@ pub mod policy;
 pub mod ports;
 pub mod record;
 pub mod report;
+pub mod request;
 pub mod shell;
 pub mod time;
 pub mod transition;
+pub mod zone;
 
-pub use action_loop::Allowance;
+pub use allowance::Allowance;
 pub use time::Timestamp;

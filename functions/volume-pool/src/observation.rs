@@ -279,4 +279,3 @@ pub mod tags {
     /// On volumes: when its slot was last released.
     pub const RELEASED_AT: &str = "stateful-asg:released-at";
 }
-

@@ -4,6 +4,7 @@
 //! typo in a limit that passes unnoticed costs data or money.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
@@ -168,7 +169,9 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum PolicyError {
     /// The hook carries no metadata.
-    #[error("the launch hook has no NotificationMetadata; put the policy there, at least {{\"pool\":\"NAME\"}}")]
+    #[error(
+        "the launch hook has no NotificationMetadata; put the policy there, at least {{\"pool\":\"NAME\"}}"
+    )]
     Missing,
     /// The text is not JSON of the right form.
     #[error("{field}: {problem}")]
@@ -193,15 +196,26 @@ pub enum PolicyError {
 impl Policy {
     /// Reads the policy from a launch hook's metadata.
     pub fn parse(metadata: Option<&str>) -> Result<Self, PolicyError> {
-        let text = metadata.map(str::trim).filter(|text| !text.is_empty()).ok_or(PolicyError::Missing)?;
+        let text =
+            metadata.map(str::trim).filter(|text| !text.is_empty()).ok_or(PolicyError::Missing)?;
         if text.len() > LONGEST_METADATA {
-            return Err(out_of_range(".", format!("{} characters", text.len()), "at most 4000 characters"));
+            return Err(out_of_range(
+                ".",
+                format!("{} characters", text.len()),
+                "at most 4000 characters",
+            ));
         }
         let mut json = serde_json::Deserializer::from_str(text);
         let policy: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            PolicyError::Malformed { field: error.path().to_string(), problem: error.inner().to_string() }
+            PolicyError::Malformed {
+                field: error.path().to_string(),
+                problem: error.inner().to_string(),
+            }
         })?;
-        json.end().map_err(|error| PolicyError::Malformed { field: ".".into(), problem: error.to_string() })?;
+        json.end().map_err(|error| PolicyError::Malformed {
+            field: ".".into(),
+            problem: error.to_string(),
+        })?;
         policy.check()?;
         Ok(policy)
     }
@@ -235,10 +249,18 @@ impl Policy {
         match (self.leave.mode, &self.leave.document) {
             // Running documents comes with the next release; until then the mode is refused, not quietly replaced.
             (LeaveMode::Ssm, _) => {
-                return Err(out_of_range("leave.mode", "ssm", "this version knows stop, guest, detach and terminate"));
+                return Err(out_of_range(
+                    "leave.mode",
+                    "ssm",
+                    "this version knows stop, guest, detach and terminate",
+                ));
             }
             (_, Some(document)) => {
-                return Err(out_of_range("leave.document", document, "it belongs to leave.mode ssm only"));
+                return Err(out_of_range(
+                    "leave.document",
+                    document,
+                    "it belongs to leave.mode ssm only",
+                ));
             }
             (_, None) => {}
         }
@@ -247,7 +269,11 @@ impl Policy {
         let mut points = BTreeSet::new();
         for (index, volume) in self.volumes.iter().enumerate() {
             if !names.insert(&volume.name) {
-                return Err(out_of_range(format!("volumes[{index}].name"), &volume.name, "each volume needs a name of its own"));
+                return Err(out_of_range(
+                    format!("volumes[{index}].name"),
+                    &volume.name,
+                    "each volume needs a name of its own",
+                ));
             }
             if !points.insert(volume.device.attachment_point()) {
                 return Err(out_of_range(
@@ -257,7 +283,12 @@ impl Policy {
                 ));
             }
             if let Some(template) = &volume.template {
-                within(&format!("volumes[{index}].template.sizeGiB"), template.size_gib, 1, 65_536)?;
+                within(
+                    &format!("volumes[{index}].template.sizeGiB"),
+                    template.size_gib,
+                    1,
+                    65_536,
+                )?;
             }
         }
         Ok(())
@@ -272,7 +303,11 @@ fn within(field: &str, seen: u32, least: u32, most: u32) -> Result<(), PolicyErr
     }
 }
 
-fn out_of_range(field: impl Into<String>, seen: impl ToString, allowed: impl Into<String>) -> PolicyError {
+fn out_of_range(
+    field: impl Into<String>,
+    seen: impl Display,
+    allowed: impl Into<String>,
+) -> PolicyError {
     PolicyError::OutOfRange { field: field.into(), seen: seen.to_string(), allowed: allowed.into() }
 }
 
@@ -338,10 +373,18 @@ mod tests {
     fn a_refusal_names_the_field_what_was_seen_and_what_is_allowed() {
         assert!(refusal("").contains("NotificationMetadata"));
         assert!(refusal("pool=cassandra").starts_with(".: "));
-        assert!(refusal(r#"{"pool":"a","maxSlotPerZone":3}"#).contains("unknown field `maxSlotPerZone`"));
-        assert!(refusal(r#"{"pool":"a","leave":{"secs":3}}"#).starts_with("leave.secs: unknown field"));
+        assert!(
+            refusal(r#"{"pool":"a","maxSlotPerZone":3}"#)
+                .contains("unknown field `maxSlotPerZone`")
+        );
+        assert!(
+            refusal(r#"{"pool":"a","leave":{"secs":3}}"#).starts_with("leave.secs: unknown field")
+        );
         assert!(refusal(r#"{"pool":"a b"}"#).starts_with("pool: \"a b\" is not a pool name"));
-        assert_eq!(refusal(r#"{"pool":"a","waitSeconds":172801}"#), "waitSeconds: 172801 is not allowed; 0 to 172800");
+        assert_eq!(
+            refusal(r#"{"pool":"a","waitSeconds":172801}"#),
+            "waitSeconds: 172801 is not allowed; 0 to 172800"
+        );
         assert!(refusal(r#"{"pool":"a","volumes":[]}"#).starts_with("volumes: 0 is not allowed"));
         assert!(refusal(r#"{"pool":"a","version":2}"#).starts_with("version: 2"));
         assert!(refusal(r#"{"pool":"a","volumes":[{"name":"d","device":"/dev/sdf"},{"name":"e","device":"/dev/xvdf"}]}"#)

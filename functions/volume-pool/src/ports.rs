@@ -26,7 +26,9 @@ pub enum PortError {
         problem: String,
     },
     /// It will not work until a person changes something.
-    #[error("{call}: refused: {problem}; check the function's role, its credentials and STATEFUL_ASG_TABLE")]
+    #[error(
+        "{call}: refused: {problem}; check the function's role, its credentials and STATEFUL_ASG_TABLE"
+    )]
     Denied {
         /// The call.
         call: &'static str,
@@ -81,43 +83,84 @@ pub type Answer = Result<(), Refusal>;
 /// Volumes and instances: EC2.
 pub trait Volumes {
     /// `DescribeInstances` for one instance; nothing where EC2 does not know it.
-    fn instance(&self, instance: &InstanceId) -> impl Future<Output = Result<Option<Instance>, PortError>> + Send;
+    fn instance(
+        &self,
+        instance: &InstanceId,
+    ) -> impl Future<Output = Result<Option<Instance>, PortError>> + Send;
 
     /// `DescribeVolumes` for these volumes; those that EC2 does not know are left out.
-    fn volumes(&self, ids: &[VolumeId]) -> impl Future<Output = Result<BTreeMap<VolumeId, Volume>, PortError>> + Send;
+    fn volumes(
+        &self,
+        ids: &[VolumeId],
+    ) -> impl Future<Output = Result<BTreeMap<VolumeId, Volume>, PortError>> + Send;
 
     /// `DescribeVolumes` for the volumes with the pool's tag in its zone and in this state, to the last page.
-    fn pool_volumes(&self, place: &Place, state: &VolumeState) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
+    fn pool_volumes(
+        &self,
+        place: &Place,
+        state: &VolumeState,
+    ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
 
     /// `AttachVolume`. It has no client token: an error may hide a success.
-    fn attach(&self, volume: &VolumeId, instance: &InstanceId, device: &DeviceName) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 
     /// `DetachVolume` from this instance. Always names the instance, never forces.
-    fn detach(&self, volume: &VolumeId, instance: &InstanceId) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn detach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 
     /// `ModifyInstanceAttribute`: the volume at this device stays when the instance is terminated.
-    fn keep_on_termination(&self, instance: &InstanceId, device: &str) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn keep_on_termination(
+        &self,
+        instance: &InstanceId,
+        device: &str,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 
     /// `StopInstances`
-    fn stop(&self, instance: &InstanceId) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn stop(&self, instance: &InstanceId)
+    -> impl Future<Output = Result<Answer, PortError>> + Send;
 
     /// `CreateTags` on an instance or a volume.
-    fn tag(&self, resource: &str, tags: &BTreeMap<String, String>) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn tag(
+        &self,
+        resource: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 }
 
 /// Lifecycle actions: Auto Scaling.
 pub trait LifecycleActions {
     /// `DescribeAutoScalingInstances` for one instance; nothing where it is in no group.
-    fn group_instance(&self, instance: &InstanceId) -> impl Future<Output = Result<Option<GroupInstance>, PortError>> + Send;
+    fn group_instance(
+        &self,
+        instance: &InstanceId,
+    ) -> impl Future<Output = Result<Option<GroupInstance>, PortError>> + Send;
 
     /// `DescribeLifecycleHooks`
-    fn hooks(&self, group: &GroupName) -> impl Future<Output = Result<Vec<Hook>, PortError>> + Send;
+    fn hooks(&self, group: &GroupName)
+    -> impl Future<Output = Result<Vec<Hook>, PortError>> + Send;
 
     /// `CompleteLifecycleAction`, with the token where it is known.
-    fn complete(&self, instance: &InstanceId, action: &Action, result: ActionResult) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn complete(
+        &self,
+        instance: &InstanceId,
+        action: &Action,
+        result: ActionResult,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 
     /// `RecordLifecycleActionHeartbeat`
-    fn heartbeat(&self, instance: &InstanceId, action: &Action) -> impl Future<Output = Result<Answer, PortError>> + Send;
+    fn heartbeat(
+        &self,
+        instance: &InstanceId,
+        action: &Action,
+    ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 }
 
 /// Whether a transaction happened.
@@ -141,19 +184,36 @@ pub enum Poke {
 /// The records: DynamoDB. Every read is consistent.
 pub trait LeaseStore {
     /// Reads the records at these keys, those that exist.
-    fn read(&self, keys: &[Key]) -> impl Future<Output = Result<BTreeMap<Key, Record>, PortError>> + Send;
+    fn read(
+        &self,
+        keys: &[Key],
+    ) -> impl Future<Output = Result<BTreeMap<Key, Record>, PortError>> + Send;
 
     /// Reads a list of marks in order, at most `limit` of them.
-    fn list(&self, list: &List, limit: usize) -> impl Future<Output = Result<Vec<Record>, PortError>> + Send;
+    fn list(
+        &self,
+        list: &List,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Record>, PortError>> + Send;
 
     /// Makes all writes of the transaction, or none.
-    fn commit(&self, transaction: &Transaction) -> impl Future<Output = Result<Commit, PortError>> + Send;
+    fn commit(
+        &self,
+        transaction: &Transaction,
+    ) -> impl Future<Output = Result<Commit, PortError>> + Send;
 
     /// Asks the invocation that guards an instance to look again before it rests. Does not raise the claim's version.
-    fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> impl Future<Output = Result<Poke, PortError>> + Send;
+    fn poke(
+        &self,
+        instance: &InstanceId,
+        guard: &InvocationId,
+    ) -> impl Future<Output = Result<Poke, PortError>> + Send;
 
     /// Takes back what others poked, so that the guard can rest after one more look.
-    fn take_poke(&self, instance: &InstanceId) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn take_poke(
+        &self,
+        instance: &InstanceId,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// Time.

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Action, ActionResult};
-use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone};
+use crate::ids::{
+    DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone,
+};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
@@ -103,7 +105,9 @@ impl List {
     /// The partition that the list is part of.
     pub fn partition(&self) -> String {
         match self {
-            Self::Waiting(place) | Self::Free(place) | Self::Coming(place) => format!("POOL#{}", place.pool),
+            Self::Waiting(place) | Self::Free(place) | Self::Coming(place) => {
+                format!("POOL#{}", place.pool)
+            }
             Self::Open => "OPEN".to_owned(),
         }
     }
@@ -152,8 +156,12 @@ impl Record {
             Self::Pool(pool) => Key::Pool(pool.name.clone()),
             Self::Group(group) => Key::Group(group.name.clone()),
             Self::Volume(owner) => Key::Volume(owner.volume.clone()),
-            Self::Waiting(mark) => Key::Waiting(mark.place.clone(), mark.since, mark.instance.clone()),
-            Self::Free(mark) => Key::Free(mark.slot.place(), mark.slot.released_at, mark.slot.id.index),
+            Self::Waiting(mark) => {
+                Key::Waiting(mark.place.clone(), mark.since, mark.instance.clone())
+            }
+            Self::Free(mark) => {
+                Key::Free(mark.slot.place(), mark.slot.released_at, mark.slot.id.index)
+            }
             Self::Coming(mark) => Key::Coming(mark.place.clone(), mark.slot.index),
             Self::Open(mark) => Key::Open(mark.instance.clone()),
         }
@@ -166,7 +174,11 @@ impl Record {
             Self::Slot(slot) => slot.version,
             Self::Pool(pool) => pool.version,
             Self::Group(group) => group.version,
-            Self::Volume(_) | Self::Waiting(_) | Self::Free(_) | Self::Coming(_) | Self::Open(_) => 0,
+            Self::Volume(_)
+            | Self::Waiting(_)
+            | Self::Free(_)
+            | Self::Coming(_)
+            | Self::Open(_) => 0,
         }
     }
 }
@@ -471,7 +483,9 @@ mod tests {
 
     #[test]
     fn waiters_sort_oldest_first() {
-        let key = |millis, id: &str| Key::Waiting(place(), Timestamp::from_millis(millis), id.parse().unwrap());
+        let key = |millis, id: &str| {
+            Key::Waiting(place(), Timestamp::from_millis(millis), id.parse().unwrap())
+        };
         let oldest_first = [key(9, "i-00000002"), key(10, "i-00000001"), key(10, "i-00000003")];
         assert!(oldest_first.iter().map(Key::sort).is_sorted());
     }

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join3, try_join_all};
+use futures_util::future::{try_join_all, try_join3};
 use serde::Serialize;
 
-use crate::action_loop::{Ending, MARKS_READ, Request, Response};
+use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
 use crate::ids::InstanceId;
 use crate::invocation::{Invocation, LoopReport};
 use crate::observation::Described;
 use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::record::{List, Record};
-use crate::{Allowance, Timestamp};
+use crate::request::{Ending, MARKS_READ, Request, Response};
 
 /// What an invocation did: its loops, and the calls that they took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,11 @@ pub struct CallMade {
 }
 
 /// Runs the loop for `subject` to its end.
-pub async fn run<V, A, L, C>(subject: Subject, allowance: Allowance, ports: &Ports<V, A, L, C>) -> Report
+pub async fn run<V, A, L, C>(
+    subject: Subject,
+    allowance: Allowance,
+    ports: &Ports<V, A, L, C>,
+) -> Report
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
@@ -71,7 +75,10 @@ pub async fn open_work<L: LeaseStore>(leases: &L) -> Result<Vec<InstanceId>, Por
 }
 
 /// Carries one request out.
-pub async fn carry_out<V, A, L, C>(request: Request, ports: &Ports<V, A, L, C>) -> Result<Response, PortError>
+pub async fn carry_out<V, A, L, C>(
+    request: Request,
+    ports: &Ports<V, A, L, C>,
+) -> Result<Response, PortError>
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
@@ -82,16 +89,23 @@ where
     Ok(match request {
         Request::Read { keys, lists } => {
             let listed = try_join_all(lists.iter().map(|list| leases.list(list, MARKS_READ)));
-            let (records, lists) = futures_util::future::try_join(leases.read(&keys), listed).await?;
+            let (records, lists) =
+                futures_util::future::try_join(leases.read(&keys), listed).await?;
             Response::Records(records, lists)
         }
         Request::Describe(instance, ids) => {
-            let (group_instance, instance, volumes) =
-                try_join3(actions.group_instance(&instance), volumes.instance(&instance), volumes.volumes(&ids)).await?;
+            let (group_instance, instance, volumes) = try_join3(
+                actions.group_instance(&instance),
+                volumes.instance(&instance),
+                volumes.volumes(&ids),
+            )
+            .await?;
             Response::Described(Described { group_instance, instance, volumes })
         }
         Request::Hooks(group) => Response::Hooks(actions.hooks(&group).await?),
-        Request::PoolVolumes(place, state) => Response::Volumes(volumes.pool_volumes(&place, &state).await?),
+        Request::PoolVolumes(place, state) => {
+            Response::Volumes(volumes.pool_volumes(&place, &state).await?)
+        }
         Request::Commit(transaction) => Response::Committed(leases.commit(&transaction).await?),
         Request::Poke(instance, guard) => Response::Poked(leases.poke(&instance, &guard).await?),
         Request::TakePoke(instance) => {
@@ -101,10 +115,14 @@ where
         Request::Effect(instance, effect) => Response::Answered(match effect {
             Effect::Attach(volume, device) => volumes.attach(&volume, &instance, &device).await?,
             Effect::Detach(volume) => volumes.detach(&volume, &instance).await?,
-            Effect::KeepOnTermination(device) => volumes.keep_on_termination(&instance, &device).await?,
+            Effect::KeepOnTermination(device) => {
+                volumes.keep_on_termination(&instance, &device).await?
+            }
             Effect::Stop => volumes.stop(&instance).await?,
             Effect::Tag(resource, tags) => volumes.tag(&resource, &tags).await?,
-            Effect::Complete(action, result) => actions.complete(&instance, &action, result).await?,
+            Effect::Complete(action, result) => {
+                actions.complete(&instance, &action, result).await?
+            }
             Effect::Heartbeat(action) => actions.heartbeat(&instance, &action).await?,
         }),
         Request::Pause(duration) => {
@@ -114,46 +132,4 @@ where
         // Both stay within the invocation: see `Invocation::route`.
         Request::Serve(_) | Request::Finish(_) => Response::Done,
     })
-}
-
-impl Request {
-    /// What it asks for, in the words of logs.
-    pub const fn call(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "dynamodb:GetItem+Query",
-            Self::Describe(..) => "describe instance and volumes",
-            Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
-            Self::PoolVolumes(..) => "ec2:DescribeVolumes",
-            Self::Commit(_) => "dynamodb:TransactWriteItems",
-            Self::Poke(..) | Self::TakePoke(_) => "dynamodb:UpdateItem",
-            Self::Effect(_, effect) => effect.call(),
-            Self::Pause(_) => "pause",
-            Self::Serve(_) => "serve",
-            Self::Finish(_) => "finish",
-        }
-    }
-}
-
-/// How long before the function's deadline nothing new is begun.
-const LAST_CALLS: Duration = Duration::from_secs(8);
-/// How far the clocks of two invocations may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(2);
-
-impl Allowance {
-    /// What an invocation may do whose function is ended at `deadline` and whose last call may go on for
-    /// `operation_timeout` after that. With less time than it takes to end in order, a third of it is kept for that.
-    pub fn until(
-        invocation: crate::ids::InvocationId,
-        now: Timestamp,
-        deadline: Timestamp,
-        operation_timeout: Duration,
-    ) -> Self {
-        let left = deadline.since(now);
-        let kept = LAST_CALLS.min(left / 3);
-        Self {
-            invocation,
-            guard_until: deadline.plus(operation_timeout).plus(CLOCK_SKEW),
-            stop_at: now.plus(left.saturating_sub(kept)),
-        }
-    }
 }

@@ -9,8 +9,8 @@ use crate::event::{Action, ActionResult};
 use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    Claim, ComingMark, FreeMark, Group, Guard, Key, OpenMark, Origin, Phase, Place, Pool, Record, Slot,
-    SlotState, SlotVolume, VolumeOwner, WaitingMark,
+    Claim, ComingMark, FreeMark, Group, Guard, Key, OpenMark, Origin, Phase, Place, Pool, Record,
+    Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -27,6 +27,10 @@ pub struct Transaction {
 
 /// One write of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a transaction holds a handful of them, for a moment"
+)]
 pub enum Write {
     /// Puts the record, if its key is as expected.
     Put(Record, Expect),
@@ -69,11 +73,17 @@ impl Transaction {
     /// The volumes that it releases, and when.
     pub fn released(&self) -> BTreeMap<VolumeId, Timestamp> {
         let slots = self.writes.iter().filter_map(|write| match write {
-            Write::Put(Record::Slot(slot), Expect::Version(_)) if slot.state == SlotState::Free => Some(slot),
+            Write::Put(Record::Slot(slot), Expect::Version(_)) if slot.state == SlotState::Free => {
+                Some(slot)
+            }
             Write::Put(..) | Write::Delete(_) => None,
         });
         slots
-            .flat_map(|slot| slot.volumes.iter().filter_map(|volume| Some((volume.volume.clone(), slot.released_at?))))
+            .flat_map(|slot| {
+                slot.volumes
+                    .iter()
+                    .filter_map(|volume| Some((volume.volume.clone(), slot.released_at?)))
+            })
             .collect()
     }
 
@@ -84,7 +94,13 @@ impl Transaction {
 }
 
 /// Takes the guard of an instance, with the action that the event brought where no other is open.
-pub fn guard(claim: Option<&Claim>, fresh: Claim, guard: Guard, action: Option<&Action>, now: Timestamp) -> Transaction {
+pub fn guard(
+    claim: Option<&Claim>,
+    fresh: Claim,
+    guard: Guard,
+    action: Option<&Action>,
+    now: Timestamp,
+) -> Transaction {
     let mut next = claim.cloned().unwrap_or(fresh);
     let newer = action.filter(|action| {
         next.action.is_none() || (next.answered.is_some() && next.action.as_ref() != Some(*action))
@@ -99,12 +115,11 @@ pub fn guard(claim: Option<&Claim>, fresh: Claim, guard: Guard, action: Option<&
         next.since = now;
     }
     let mark = Record::Open(OpenMark { instance: next.instance.clone() });
-    let write = match claim {
-        Some(_) => put_claim(next),
-        None => {
-            next.version = 1;
-            Write::Put(Record::Claim(next), Expect::Absent)
-        }
+    let write = if claim.is_some() {
+        put_claim(next)
+    } else {
+        next.version = 1;
+        Write::Put(Record::Claim(next), Expect::Absent)
     };
     Transaction::new("guard", vec![write, Write::Put(mark, Expect::Mark)])
 }
@@ -140,7 +155,14 @@ pub struct Rest {
 }
 
 /// Puts a claim into the queue of its zone, with the policy it goes by and the group's, where that is new.
-pub fn enqueue(claim: &Claim, place: Place, action: Option<&Action>, policy: &Policy, group: Option<(Group, Expect)>, now: Timestamp) -> Option<Transaction> {
+pub fn enqueue(
+    claim: &Claim,
+    place: Place,
+    action: Option<&Action>,
+    policy: &Policy,
+    group: Option<(Group, Expect)>,
+    now: Timestamp,
+) -> Option<Transaction> {
     if claim.phase != Phase::Closed {
         return None;
     }
@@ -161,7 +183,9 @@ pub fn enqueue(claim: &Claim, place: Place, action: Option<&Action>, policy: &Po
 
 /// Leases a free slot to a waiting claim. The condition on the claim is what keeps an instance from holding two.
 pub fn lease(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
-    let Phase::Waiting { place, since } = &claim.phase else { return None };
+    let Phase::Waiting { place, since } = &claim.phase else {
+        return None;
+    };
     if slot.state != SlotState::Free {
         return None;
     }
@@ -186,7 +210,12 @@ pub fn lease(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option
 }
 
 /// Records another device name for a volume of a leased slot, before it is attached there.
-pub fn change_device(claim: &Claim, slot: &Slot, volume: &VolumeId, device: DeviceName) -> Option<Transaction> {
+pub fn change_device(
+    claim: &Claim,
+    slot: &Slot,
+    volume: &VolumeId,
+    device: DeviceName,
+) -> Option<Transaction> {
     if !matches!(&claim.phase, Phase::Leased { .. }) || !holds(claim, slot) {
         return None;
     }
@@ -196,8 +225,16 @@ pub fn change_device(claim: &Claim, slot: &Slot, volume: &VolumeId, device: Devi
 }
 
 /// Begins the release of a leased slot: it is coming free, and never goes back to leased.
-pub fn begin_release(claim: &Claim, slot: &Slot, action: Option<&Action>, now: Timestamp, reason: &str) -> Option<Transaction> {
-    let Phase::Leased { slot: id, epoch } = &claim.phase else { return None };
+pub fn begin_release(
+    claim: &Claim,
+    slot: &Slot,
+    action: Option<&Action>,
+    now: Timestamp,
+    reason: &str,
+) -> Option<Transaction> {
+    let Phase::Leased { slot: id, epoch } = &claim.phase else {
+        return None;
+    };
     if !holds(claim, slot) {
         return None;
     }
@@ -221,7 +258,9 @@ pub fn begin_release(claim: &Claim, slot: &Slot, action: Option<&Action>, now: T
 
 /// Frees a slot whose volumes are shown to be detached. The evidence is the caller's: see [`crate::evidence`].
 pub fn release(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
-    let Phase::Leaving { .. } = &claim.phase else { return None };
+    let Phase::Leaving { .. } = &claim.phase else {
+        return None;
+    };
     if !holds(claim, slot) {
         return None;
     }
@@ -272,11 +311,16 @@ pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> O
 
 /// Takes a waiting claim out of the queue: its instance is past waiting, or gone.
 pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
-    let Phase::Waiting { place, since } = &claim.phase else { return None };
+    let Phase::Waiting { place, since } = &claim.phase else {
+        return None;
+    };
     let mut next = claim.clone();
     next.phase = Phase::Closed;
     let mark = Key::Waiting(place.clone(), *since, claim.instance.clone());
-    Some(Transaction::new("close", vec![moved(next, now), Write::Delete(mark)]).waking(place.clone()))
+    Some(
+        Transaction::new("close", vec![moved(next, now), Write::Delete(mark)])
+            .waking(place.clone()),
+    )
 }
 
 /// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,

@@ -9,6 +9,8 @@ use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, LifecycleHookSpeci
 use aws_sdk_ec2::types::{
     Filter, RequestLaunchTemplateData, ResourceType, Tag, TagSpecification, Volume, VolumeType,
 };
+use serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value;
+use volume_pool::record::Record;
 
 /// Any error: these are tests and a demo, which only report it.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -22,6 +24,21 @@ pub struct Account {
     pub auto_scaling: aws_sdk_autoscaling::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
+}
+
+/// A group to be created.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupPlan<'a> {
+    /// Its name, and its launch template's.
+    pub name: &'a str,
+    /// How many instances it is to have; it may have two more.
+    pub size: i32,
+    /// Its zones.
+    pub zones: &'a [&'a str],
+    /// The launch hook's metadata: the policy.
+    pub metadata: Option<&'a str>,
+    /// After how long both hooks time out.
+    pub heartbeat_seconds: i32,
 }
 
 /// An instance of a group, with what Auto Scaling shows of it.
@@ -46,13 +63,19 @@ pub struct Held {
     pub slot: Option<String>,
     /// The instance that it is attached to.
     pub instance: Option<String>,
+    /// Whether it would be deleted with that instance.
+    pub deleted_with_instance: bool,
 }
 
 impl Account {
     /// The account that these variables point at (`AWS_ENDPOINT_URL`, region, credentials).
     pub async fn at(variables: &[(&'static str, String)]) -> Self {
         let value = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
         };
         let credentials = aws_sdk_ec2::config::Credentials::new(
             value("AWS_ACCESS_KEY_ID"),
@@ -102,26 +125,70 @@ impl Account {
     }
 
     /// Creates a group of `size` over `zones`, with a launch template and both hooks from the start.
-    pub async fn stateful_group(&self, name: &str, size: i32, zones: &[&str], policy: &str) -> Result<(), Failure> {
-        let images = self.ec2.describe_images().owners("amazon").send().await?.images.unwrap_or_default();
-        let image = images.into_iter().find_map(|image| image.image_id).ok_or("DescribeImages gave none")?;
+    pub async fn stateful_group(
+        &self,
+        name: &str,
+        size: i32,
+        zones: &[&str],
+        policy: &str,
+    ) -> Result<(), Failure> {
+        let plan = GroupPlan {
+            name,
+            size,
+            zones,
+            metadata: Some(policy),
+            heartbeat_seconds: 300,
+        };
+        self.create_group(&plan).await
+    }
+
+    /// Creates a group with a launch template and both hooks from the start.
+    pub async fn create_group(&self, plan: &GroupPlan<'_>) -> Result<(), Failure> {
+        let GroupPlan {
+            name,
+            size,
+            zones,
+            metadata,
+            heartbeat_seconds,
+        } = *plan;
+        let images = self
+            .ec2
+            .describe_images()
+            .owners("amazon")
+            .send()
+            .await?
+            .images
+            .unwrap_or_default();
+        let image = images
+            .into_iter()
+            .find_map(|image| image.image_id)
+            .ok_or("DescribeImages gave none")?;
         let data = RequestLaunchTemplateData::builder()
             .image_id(image)
             .instance_type(aws_sdk_ec2::types::InstanceType::from("m7i.large"))
             .build();
-        self.ec2.create_launch_template().launch_template_name(name).launch_template_data(data).send().await?;
+        self.ec2
+            .create_launch_template()
+            .launch_template_name(name)
+            .launch_template_data(data)
+            .send()
+            .await?;
         let hook = |name: &str, transition: &str, metadata: Option<&str>| {
             LifecycleHookSpecification::builder()
                 .lifecycle_hook_name(name)
                 .lifecycle_transition(transition)
-                .heartbeat_timeout(300)
+                .heartbeat_timeout(heartbeat_seconds)
                 .set_notification_metadata(metadata.map(str::to_owned))
                 .build()
         };
         self.auto_scaling
             .create_auto_scaling_group()
             .auto_scaling_group_name(name)
-            .launch_template(LaunchTemplateSpecification::builder().launch_template_name(name).build())
+            .launch_template(
+                LaunchTemplateSpecification::builder()
+                    .launch_template_name(name)
+                    .build(),
+            )
             .min_size(0)
             .max_size(size + 2)
             .desired_capacity(size)
@@ -130,7 +197,7 @@ impl Account {
             .lifecycle_hook_specification_list(hook(
                 "stateful-asg-launch",
                 "autoscaling:EC2_INSTANCE_LAUNCHING",
-                Some(policy),
+                metadata,
             ))
             .lifecycle_hook_specification_list(hook(
                 "stateful-asg-terminate",
@@ -144,8 +211,18 @@ impl Account {
 
     /// The instances of a group, by zone.
     pub async fn members(&self, group: &str) -> Result<Vec<Member>, Failure> {
-        let groups = self.auto_scaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await?;
-        let group = groups.auto_scaling_groups.unwrap_or_default().into_iter().next().ok_or("no such group")?;
+        let groups = self
+            .auto_scaling
+            .describe_auto_scaling_groups()
+            .auto_scaling_group_names(group)
+            .send()
+            .await?;
+        let group = groups
+            .auto_scaling_groups
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .ok_or("no such group")?;
         let mut members: Vec<Member> = group
             .instances
             .unwrap_or_default()
@@ -153,7 +230,10 @@ impl Account {
             .map(|instance| Member {
                 instance: instance.instance_id.unwrap_or_default(),
                 zone: instance.availability_zone.unwrap_or_default(),
-                state: instance.lifecycle_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+                state: instance
+                    .lifecycle_state
+                    .map(|state| state.as_str().to_owned())
+                    .unwrap_or_default(),
             })
             .collect();
         members.sort_by(|a, b| (&a.zone, &a.instance).cmp(&(&b.zone, &b.instance)));
@@ -162,8 +242,17 @@ impl Account {
 
     /// The volumes with the pool's tag, by zone.
     pub async fn pool(&self, pool: &str) -> Result<Vec<Held>, Failure> {
-        let filter = Filter::builder().name("tag:stateful-asg:pool").values(pool).build();
-        let mut pages = self.ec2.describe_volumes().filters(filter).into_paginator().items().send();
+        let filter = Filter::builder()
+            .name("tag:stateful-asg:pool")
+            .values(pool)
+            .build();
+        let mut pages = self
+            .ec2
+            .describe_volumes()
+            .filters(filter)
+            .into_paginator()
+            .items()
+            .send();
         let mut found = Vec::new();
         while let Some(volume) = pages.try_next().await? {
             found.push(held(volume));
@@ -171,21 +260,48 @@ impl Account {
         found.sort_by(|a: &Held, b: &Held| (&a.zone, &a.volume).cmp(&(&b.zone, &b.volume)));
         Ok(found)
     }
+
+    /// Every record of the lease table.
+    pub async fn records(&self, table: &str) -> Result<Vec<Record>, Failure> {
+        let scan = self
+            .dynamodb
+            .scan()
+            .table_name(table)
+            .consistent_read(true);
+        let mut pages = scan.into_paginator().items().send();
+        let mut records = Vec::new();
+        while let Some(mut item) = pages.try_next().await? {
+            let record = item
+                .remove("record")
+                .ok_or("an item of the table holds no record")?;
+            records.push(from_attribute_value(record)?);
+        }
+        Ok(records)
+    }
 }
 
 /// Which instance holds each volume, where one does.
 pub fn holders(pool: &[Held]) -> BTreeMap<String, String> {
-    pool.iter().filter_map(|held| Some((held.volume.clone(), held.instance.clone()?))).collect()
+    pool.iter()
+        .filter_map(|held| Some((held.volume.clone(), held.instance.clone()?)))
+        .collect()
 }
 
 fn held(volume: Volume) -> Held {
     let tags = volume.tags.unwrap_or_default();
-    let slot = tags.into_iter().find(|tag| tag.key() == Some("stateful-asg:slot")).and_then(|tag| tag.value);
+    let slot = tags
+        .into_iter()
+        .find(|tag| tag.key() == Some("stateful-asg:slot"))
+        .and_then(|tag| tag.value);
     let attached = volume.attachments.unwrap_or_default().into_iter().next();
     Held {
         volume: volume.volume_id.unwrap_or_default(),
         zone: volume.availability_zone.unwrap_or_default(),
         slot,
+        deleted_with_instance: attached
+            .as_ref()
+            .and_then(|attachment| attachment.delete_on_termination)
+            .unwrap_or_default(),
         instance: attached.and_then(|attachment| attachment.instance_id),
     }
 }
@@ -194,6 +310,14 @@ fn held(volume: Volume) -> Held {
 pub fn binary(name: &str) -> Result<PathBuf, Failure> {
     let running = std::env::current_exe()?;
     let folders = running.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| format!("there is no binary {name} beside {}; run `cargo build --workspace` first", running.display()).into())
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| {
+        format!(
+            "there is no binary {name} beside {}; run `cargo build --workspace` first",
+            running.display()
+        )
+        .into()
+    })
 }

@@ -14,7 +14,9 @@ use volume_pool::observation::{
 use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Volumes};
 use volume_pool::record::Place;
 
-use crate::world::{self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World};
+use crate::world::{
+    self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World,
+};
 
 /// The world, shared by those who look at it and those who change it.
 #[derive(Debug, Clone)]
@@ -25,7 +27,9 @@ pub struct InProcess {
 impl InProcess {
     /// A door to this world.
     pub fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)) }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+        }
     }
 
     /// The world itself.
@@ -37,7 +41,10 @@ impl InProcess {
 
 impl Volumes for InProcess {
     async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
-        match self.world().describe_instances(&[instance.to_string()], &[], &PageRequest::default()) {
+        match self
+            .world()
+            .describe_instances(&[instance.to_string()], &[], &PageRequest::default())
+        {
             Ok(page) => page.items.into_iter().next().map(instance_seen).transpose(),
             Err(ApiError::InstanceNotFound(_)) => Ok(None),
             Err(error) => Err(unanswered("ec2:DescribeInstances", &error)),
@@ -49,12 +56,22 @@ impl Volumes for InProcess {
         if values.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let filter = Filter { name: "volume-id".to_owned(), values };
+        let filter = Filter {
+            name: "volume-id".to_owned(),
+            values,
+        };
         let found = self.every_volume(&[filter])?;
-        Ok(found.into_iter().map(|volume| (volume.id.clone(), volume)).collect())
+        Ok(found
+            .into_iter()
+            .map(|volume| (volume.id.clone(), volume))
+            .collect())
     }
 
-    async fn pool_volumes(&self, place: &Place, state: &VolumeState) -> Result<Vec<Volume>, PortError> {
+    async fn pool_volumes(
+        &self,
+        place: &Place,
+        state: &VolumeState,
+    ) -> Result<Vec<Volume>, PortError> {
         let status = match state {
             VolumeState::Creating => "creating",
             VolumeState::Available => "available",
@@ -68,13 +85,25 @@ impl Volumes for InProcess {
         ])
     }
 
-    async fn attach(&self, volume: &VolumeId, instance: &InstanceId, device: &DeviceName) -> Result<Answer, PortError> {
-        let answer = self.world().attach_volume(volume.as_str(), instance.as_str(), device.as_str());
+    async fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> Result<Answer, PortError> {
+        let answer =
+            self.world()
+                .attach_volume(volume.as_str(), instance.as_str(), device.as_str());
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
     async fn detach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self.world().detach_volume(volume.as_str(), Some(instance.as_str()), None, Detachment::Clean);
+        let answer = self.world().detach_volume(
+            volume.as_str(),
+            Some(instance.as_str()),
+            None,
+            Detachment::Clean,
+        );
         Ok(answer.map(drop).map_err(|error| match error {
             ApiError::IncorrectState(text) if text.contains("'available'") => Refusal::NotAttached,
             ApiError::AttachmentNotFound { .. } => Refusal::NotAttached,
@@ -82,9 +111,15 @@ impl Volumes for InProcess {
         }))
     }
 
-    async fn keep_on_termination(&self, instance: &InstanceId, device: &str) -> Result<Answer, PortError> {
+    async fn keep_on_termination(
+        &self,
+        instance: &InstanceId,
+        device: &str,
+    ) -> Result<Answer, PortError> {
         let change = [(device.to_owned(), None, false)];
-        let answer = self.world().set_delete_on_termination(instance.as_str(), &change);
+        let answer = self
+            .world()
+            .set_delete_on_termination(instance.as_str(), &change);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 
@@ -93,7 +128,11 @@ impl Volumes for InProcess {
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
-    async fn tag(&self, resource: &str, tags: &BTreeMap<String, String>) -> Result<Answer, PortError> {
+    async fn tag(
+        &self,
+        resource: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Answer, PortError> {
         let answer = self.world().create_tags(&[resource.to_owned()], tags);
         Ok(answer.map_err(|error| refusal(&error)))
     }
@@ -103,10 +142,16 @@ impl InProcess {
     /// `DescribeVolumes` to the last page.
     fn every_volume(&self, filters: &[Filter]) -> Result<Vec<Volume>, PortError> {
         let call = "ec2:DescribeVolumes";
-        let mut page = PageRequest { max_results: Some(500), next_token: None };
+        let mut page = PageRequest {
+            max_results: Some(500),
+            next_token: None,
+        };
         let mut found = Vec::new();
         loop {
-            let answer = self.world().describe_volumes(&[], filters, &page).map_err(|error| unanswered(call, &error))?;
+            let answer = self
+                .world()
+                .describe_volumes(&[], filters, &page)
+                .map_err(|error| unanswered(call, &error))?;
             for volume in answer.items {
                 found.push(volume_seen(volume)?);
             }
@@ -119,7 +164,10 @@ impl InProcess {
 }
 
 impl LifecycleActions for InProcess {
-    async fn group_instance(&self, instance: &InstanceId) -> Result<Option<GroupInstance>, PortError> {
+    async fn group_instance(
+        &self,
+        instance: &InstanceId,
+    ) -> Result<Option<GroupInstance>, PortError> {
         let call = "autoscaling:DescribeAutoScalingInstances";
         let page = self
             .world()
@@ -127,8 +175,15 @@ impl LifecycleActions for InProcess {
             .map_err(|error| unanswered(call, &error))?;
         let seen = page.items.into_iter().next().map(|view| {
             Ok(GroupInstance {
-                group: view.group.parse().map_err(|error| unanswered(call, &error))?,
-                zone: view.member.zone.parse().map_err(|error| unanswered(call, &error))?,
+                group: view
+                    .group
+                    .parse()
+                    .map_err(|error| unanswered(call, &error))?,
+                zone: view
+                    .member
+                    .zone
+                    .parse()
+                    .map_err(|error| unanswered(call, &error))?,
                 state: view.member.state.as_str().into(),
             })
         });
@@ -143,7 +198,10 @@ impl LifecycleActions for InProcess {
             .map_err(|error| unanswered(call, &error))?;
         let seen = hooks.into_iter().map(|hook| {
             Ok(Hook {
-                name: hook.name.parse().map_err(|error| unanswered(call, &error))?,
+                name: hook
+                    .name
+                    .parse()
+                    .map_err(|error| unanswered(call, &error))?,
                 transition: match hook.transition {
                     world::Transition::Launching => Transition::Launching,
                     world::Transition::Terminating => Transition::Terminating,
@@ -154,19 +212,28 @@ impl LifecycleActions for InProcess {
         seen.collect()
     }
 
-    async fn complete(&self, instance: &InstanceId, action: &Action, result: ActionResult) -> Result<Answer, PortError> {
+    async fn complete(
+        &self,
+        instance: &InstanceId,
+        action: &Action,
+        result: ActionResult,
+    ) -> Result<Answer, PortError> {
         let result = match result {
             ActionResult::Continue => LifecycleResult::Continue,
             ActionResult::Abandon => LifecycleResult::Abandon,
         };
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer = self.world().complete_lifecycle_action(group, hook, named(instance, action), result);
+        let answer =
+            self.world()
+                .complete_lifecycle_action(group, hook, named(instance, action), result);
         Ok(answer.map_err(|error| no_action(&error)))
     }
 
     async fn heartbeat(&self, instance: &InstanceId, action: &Action) -> Result<Answer, PortError> {
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer = self.world().record_lifecycle_action_heartbeat(group, hook, named(instance, action));
+        let answer =
+            self.world()
+                .record_lifecycle_action_heartbeat(group, hook, named(instance, action));
         Ok(answer.map_err(|error| no_action(&error)))
     }
 }
@@ -181,12 +248,19 @@ impl Clock for InProcess {
 }
 
 fn named<'a>(instance: &'a InstanceId, action: &'a Action) -> ActionName<'a> {
-    ActionName { token: action.token.as_ref().map(|token| token.as_str()), instance: Some(instance.as_str()) }
+    ActionName {
+        token: action.token.as_ref().map(|token| token.as_str()),
+        instance: Some(instance.as_str()),
+    }
 }
 
 fn no_action(error: &ApiError) -> Refusal {
     let text = error.to_string();
-    if text.starts_with("No active Lifecycle Action found") { Refusal::NoActiveAction } else { Refusal::Other(text) }
+    if text.starts_with("No active Lifecycle Action found") {
+        Refusal::NoActiveAction
+    } else {
+        Refusal::Other(text)
+    }
 }
 
 fn refusal(error: &ApiError) -> Refusal {
@@ -204,16 +278,31 @@ fn refusal(error: &ApiError) -> Refusal {
 }
 
 fn unanswered(call: &'static str, problem: &impl ToString) -> PortError {
-    PortError::Transient { call, problem: problem.to_string() }
+    PortError::Transient {
+        call,
+        problem: problem.to_string(),
+    }
 }
 
 fn instance_seen(view: world::InstanceView) -> Result<Instance, PortError> {
     let call = "ec2:DescribeInstances";
     Ok(Instance {
-        id: view.instance.id.parse().map_err(|error| unanswered(call, &error))?,
-        zone: view.instance.zone.parse().map_err(|error| unanswered(call, &error))?,
+        id: view
+            .instance
+            .id
+            .parse()
+            .map_err(|error| unanswered(call, &error))?,
+        zone: view
+            .instance
+            .zone
+            .parse()
+            .map_err(|error| unanswered(call, &error))?,
         state: view.instance.state.as_str().into(),
-        devices: view.attachments.into_iter().map(|attachment| attachment.device).collect(),
+        devices: view
+            .attachments
+            .into_iter()
+            .map(|attachment| attachment.device)
+            .collect(),
         tags: view.instance.tags,
     })
 }
@@ -222,7 +311,12 @@ fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
     let call = "ec2:DescribeVolumes";
     let attachments = volume.attachments.into_iter().map(|attachment| {
         Ok(Attachment {
-            instance: Some(attachment.instance.parse().map_err(|error| unanswered(call, &error))?),
+            instance: Some(
+                attachment
+                    .instance
+                    .parse()
+                    .map_err(|error| unanswered(call, &error))?,
+            ),
             device: attachment.device,
             state: attachment.state.as_str().into(),
             delete_on_termination: if attachment.delete_on_termination {
@@ -234,8 +328,14 @@ fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
         })
     });
     Ok(Volume {
-        id: volume.id.parse().map_err(|error| unanswered(call, &error))?,
-        zone: volume.zone.parse().map_err(|error| unanswered(call, &error))?,
+        id: volume
+            .id
+            .parse()
+            .map_err(|error| unanswered(call, &error))?,
+        zone: volume
+            .zone
+            .parse()
+            .map_err(|error| unanswered(call, &error))?,
         state: volume.state.as_str().into(),
         multi_attach: volume.multi_attach,
         attachments: attachments.collect::<Result<_, PortError>>()?,

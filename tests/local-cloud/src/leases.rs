@@ -24,7 +24,10 @@ struct Item {
 impl MemoryLeases {
     /// Every record.
     pub fn records(&self) -> Vec<Record> {
-        self.items().values().map(|item| item.record.clone()).collect()
+        self.items()
+            .values()
+            .map(|item| item.record.clone())
+            .collect()
     }
 
     fn items(&self) -> MutexGuard<'_, BTreeMap<(String, String), Item>> {
@@ -35,7 +38,9 @@ impl MemoryLeases {
 impl LeaseStore for MemoryLeases {
     async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
         let items = self.items();
-        let found = keys.iter().filter_map(|key| Some((key.clone(), items.get(&place(key))?.record.clone())));
+        let found = keys
+            .iter()
+            .filter_map(|key| Some((key.clone(), items.get(&place(key))?.record.clone())));
         Ok(found.collect())
     }
 
@@ -64,7 +69,13 @@ impl LeaseStore for MemoryLeases {
                 Write::Put(record, _) => {
                     let key = place(&record.key());
                     let poked = items.get(&key).is_some_and(|item| item.poked);
-                    items.insert(key, Item { record: record.clone(), poked });
+                    items.insert(
+                        key,
+                        Item {
+                            record: record.clone(),
+                            poked,
+                        },
+                    );
                 }
                 Write::Delete(key) => {
                     items.remove(&place(key));
@@ -76,8 +87,13 @@ impl LeaseStore for MemoryLeases {
 
     async fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> Result<Poke, PortError> {
         match self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
-            Some(Item { record: Record::Claim(claim), poked })
-                if claim.guard.as_ref().is_some_and(|held| held.invocation == *guard) =>
+            Some(Item {
+                record: Record::Claim(claim),
+                poked,
+            }) if claim
+                .guard
+                .as_ref()
+                .is_some_and(|held| held.invocation == *guard) =>
             {
                 *poked = true;
                 Ok(Poke::Left)

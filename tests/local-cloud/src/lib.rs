@@ -1,11 +1,11 @@
 //! .
 pub mod api;
 pub mod cloud;
+pub mod in_process;
 mod lambda;
+pub mod leases;
 pub mod query;
 mod server;
+pub mod stage;
 pub mod world;
 pub mod xml;
-pub mod in_process;
-pub mod leases;
-pub mod stage;

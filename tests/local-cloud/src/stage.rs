@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use volume_pool::action_loop::{Ending, Request, Response};
+use volume_pool::request::{Ending, Request, Response};
 use volume_pool::decide::Subject;
 use volume_pool::event::Event;
 use volume_pool::ids::{InstanceId, InvocationId};
@@ -106,7 +106,11 @@ impl Stage {
     }
 
     /// Lets time pass until `done`, for at most `limit`. The error says what broke, or what was still missing.
-    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), String> {
         let end = self.cloud.world().now().plus(limit);
         while !done(self) {
             if self.step(end)? > end {
@@ -128,13 +132,29 @@ impl Stage {
     /// The claims on record.
     pub fn claims(&self) -> Vec<Claim> {
         let records = self.leases.records().into_iter();
-        records.filter_map(|record| if let Record::Claim(claim) = record { Some(claim) } else { None }).collect()
+        records
+            .filter_map(|record| {
+                if let Record::Claim(claim) = record {
+                    Some(claim)
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     /// The slots on record.
     pub fn slots(&self) -> Vec<Slot> {
         let records = self.leases.records().into_iter();
-        records.filter_map(|record| if let Record::Slot(slot) = record { Some(slot) } else { None }).collect()
+        records
+            .filter_map(|record| {
+                if let Record::Slot(slot) = record {
+                    Some(slot)
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     /// Which volume each instance in service of a group has, by its slot's name.
@@ -146,7 +166,11 @@ impl Stage {
                 && let Some((_, member)) = world.member(holder.as_str())
                 && member.state == LifecycleState::InService
             {
-                let volumes = slot.volumes.iter().map(|volume| volume.volume.to_string()).collect();
+                let volumes = slot
+                    .volumes
+                    .iter()
+                    .map(|volume| volume.volume.to_string())
+                    .collect();
                 found.insert(slot.id.to_string(), (holder.to_string(), volumes));
             }
         }
@@ -158,10 +182,21 @@ impl Stage {
         self.take_events();
         let world_due = self.cloud.world().next_due();
         let delivery_due = self.deliveries.first_key_value().map(|((at, _), _)| *at);
-        let running_due = self.running.iter().map(|running| (running.due, running.number)).min();
+        let running_due = self
+            .running
+            .iter()
+            .map(|running| (running.due, running.number))
+            .min();
         let reconcile_due = self.reconciles.then_some(self.next_reconcile);
-        let dues = [world_due, delivery_due, running_due.map(|(due, _)| due), reconcile_due];
-        let Some(at) = dues.into_iter().flatten().min() else { return Ok(end.plus(CALL)) };
+        let dues = [
+            world_due,
+            delivery_due,
+            running_due.map(|(due, _)| due),
+            reconcile_due,
+        ];
+        let Some(at) = dues.into_iter().flatten().min() else {
+            return Ok(end.plus(CALL));
+        };
         if at > end {
             return Ok(at);
         }
@@ -179,17 +214,30 @@ impl Stage {
             self.carry_on(number);
         }
         let broken = self.violations();
-        if broken.is_empty() { Ok(at) } else { Err(format!("at {at}: {}\n{}", broken.join("; "), self.summary())) }
+        if broken.is_empty() {
+            Ok(at)
+        } else {
+            Err(format!(
+                "at {at}: {}\n{}",
+                broken.join("; "),
+                self.summary()
+            ))
+        }
     }
 
     fn take_events(&mut self) {
         let events = self.cloud.world().drain_events();
         for event in events {
-            let Ok(parsed) = Event::parse(&event.body, HOOK_PREFIX) else { continue };
+            let Ok(parsed) = Event::parse(&event.body, HOOK_PREFIX) else {
+                continue;
+            };
             let relevant = match &parsed {
                 Event::Lifecycle(_) => true,
                 Event::InstanceState { state, .. } => {
-                    matches!(state, InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated)
+                    matches!(
+                        state,
+                        InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated
+                    )
                 }
                 Event::Schedule | Event::Ignored(_) => false,
             };
@@ -216,11 +264,17 @@ impl Stage {
         };
         match &event {
             Event::Lifecycle(lifecycle) => {
-                let subject = Subject { event: Some(lifecycle.clone()), ..subject(&lifecycle.instance) };
+                let subject = Subject {
+                    event: Some(lifecycle.clone()),
+                    ..subject(&lifecycle.instance)
+                };
                 self.start(subject, event);
             }
             Event::InstanceState { instance, state } => {
-                let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
+                let subject = Subject {
+                    hint: Some(state.clone()),
+                    ..subject(instance)
+                };
                 self.start(subject, event);
             }
             Event::Schedule => {
@@ -238,18 +292,32 @@ impl Stage {
         self.sequence += 1;
         let number = self.sequence;
         // The name's form is that of `InvocationId`: any text of this kind is one.
-        let Ok(name) = format!("invocation-{number}").parse::<InvocationId>() else { return };
+        let Ok(name) = format!("invocation-{number}").parse::<InvocationId>() else {
+            return;
+        };
         let deadline = now.plus(FUNCTION_TIMEOUT);
         let allowance = Allowance::until(name, now, deadline, OPERATION_TIMEOUT);
         let mut invocation = Invocation::new(subject, allowance);
         let request = invocation.start(now);
         let retry = (deadline.plus(MINUTE), event);
-        self.running.push(Running { invocation, request, due: now.plus(CALL), number, retry });
+        self.running.push(Running {
+            invocation,
+            request,
+            due: now.plus(CALL),
+            number,
+            retry,
+        });
     }
 
     /// Carries one request of an invocation out, and takes the next.
     fn carry_on(&mut self, number: u64) {
-        let Some(index) = self.running.iter().position(|running| running.number == number) else { return };
+        let Some(index) = self
+            .running
+            .iter()
+            .position(|running| running.number == number)
+        else {
+            return;
+        };
         let mut running = self.running.swap_remove(index);
         if let Request::Finish(outcome) = &running.request {
             let failed = matches!(outcome.ending, Ending::Failed(_));
@@ -311,34 +379,60 @@ impl Stage {
         for slot in &slots {
             if let Some(holder) = slot.holder() {
                 if !holders.insert(holder.clone()) {
-                    broken.push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
+                    broken.push(format!(
+                        "rule 1: {holder} holds two slots, {} among them",
+                        slot.id
+                    ));
                 }
-                let names_it = claims.iter().any(|claim| claim.instance == *holder && claim.slot() == Some(&slot.id));
+                let names_it = claims
+                    .iter()
+                    .any(|claim| claim.instance == *holder && claim.slot() == Some(&slot.id));
                 if !names_it {
-                    broken.push(format!("rule 1: {} is held by {holder}, whose claim says otherwise", slot.id));
+                    broken.push(format!(
+                        "rule 1: {} is held by {holder}, whose claim says otherwise",
+                        slot.id
+                    ));
                 }
             }
             if slot.state == SlotState::Free {
                 for volume in &slot.volumes {
-                    let attached = world.volume(volume.volume.as_str()).is_ok_and(|volume| !volume.attachments.is_empty());
+                    let attached = world
+                        .volume(volume.volume.as_str())
+                        .is_ok_and(|volume| !volume.attachments.is_empty());
                     let last = slot.recent_holders.first().map(InstanceId::as_str);
                     let ours = world.volume(volume.volume.as_str()).is_ok_and(|volume| {
-                        volume.attachments.iter().any(|attachment| Some(attachment.instance.as_str()) == last)
+                        volume
+                            .attachments
+                            .iter()
+                            .any(|attachment| Some(attachment.instance.as_str()) == last)
                     });
                     if attached && ours {
-                        broken.push(format!("rule 3: {} is free and {} is attached to its last holder", slot.id, volume.volume));
+                        broken.push(format!(
+                            "rule 3: {} is free and {} is attached to its last holder",
+                            slot.id, volume.volume
+                        ));
                     }
                 }
             }
         }
         for group in world.groups() {
-            let ours = group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX));
-            for member in group.members.values().filter(|member| ours && member.state == LifecycleState::InService) {
+            let ours = group
+                .hooks
+                .values()
+                .any(|hook| hook.name.starts_with(HOOK_PREFIX));
+            for member in group
+                .members
+                .values()
+                .filter(|member| ours && member.state == LifecycleState::InService)
+            {
                 let instance = world.instance(&member.instance);
                 if instance.is_ok_and(|instance| instance.state == world::InstanceState::Running)
                     && let Some(missing) = missing(&world, &claims, &slots, &member.instance)
                 {
-                    broken.push(format!("rule 2: {} is in service {missing}", member.instance));
+                    broken.push(format!(
+                        "rule 2: {} is in service {missing}",
+                        member.instance
+                    ));
                 }
             }
         }
@@ -350,14 +444,26 @@ impl Stage {
         let mut lines = vec![format!("at {}", world.now())];
         for group in world.groups() {
             for member in group.members.values() {
-                lines.push(format!("  {} {} {}: {}", group.name, member.zone, member.instance, member.state.as_str()));
+                lines.push(format!(
+                    "  {} {} {}: {}",
+                    group.name,
+                    member.zone,
+                    member.instance,
+                    member.state.as_str()
+                ));
             }
         }
         for claim in self.claims() {
-            lines.push(format!("  claim {} {:?}: {}", claim.instance, claim.phase, claim.reason));
+            lines.push(format!(
+                "  claim {} {:?}: {}",
+                claim.instance, claim.phase, claim.reason
+            ));
         }
         for slot in self.slots() {
-            lines.push(format!("  slot {} {:?}: {}", slot.id, slot.state, slot.reason));
+            lines.push(format!(
+                "  slot {} {:?}: {}",
+                slot.id, slot.state, slot.reason
+            ));
         }
         lines.join("\n")
     }
@@ -365,7 +471,9 @@ impl Stage {
 
 /// What an instance in service lacks.
 fn missing(world: &World, claims: &[Claim], slots: &[Slot], instance: &str) -> Option<String> {
-    let claim = claims.iter().find(|claim| claim.instance.as_str() == instance);
+    let claim = claims
+        .iter()
+        .find(|claim| claim.instance.as_str() == instance);
     let Some(Phase::Leased { slot: id, .. }) = claim.map(|claim| &claim.phase) else {
         return Some("without a lease".to_owned());
     };
@@ -373,9 +481,11 @@ fn missing(world: &World, claims: &[Claim], slots: &[Slot], instance: &str) -> O
     slot.volumes.iter().find_map(|wanted| {
         let attachment = world.attachment(wanted.volume.as_str(), instance);
         match attachment {
-            Some(attachment) if attachment.state != AttachmentState::Attached => {
-                Some(format!("with {} {}", wanted.volume, attachment.state.as_str()))
-            }
+            Some(attachment) if attachment.state != AttachmentState::Attached => Some(format!(
+                "with {} {}",
+                wanted.volume,
+                attachment.state.as_str()
+            )),
             Some(attachment) if attachment.delete_on_termination => {
                 Some(format!("with {} to be deleted with it", wanted.volume))
             }

@@ -6,7 +6,10 @@ use local_cloud::stage::{Crash, Stage};
 use scenarios::{in_service, replace_one, stage, tagged, volumes_by_slot};
 
 /// Two instances come into service, one fails and is replaced.
-fn story(policy: &str, crash: Option<Crash>) -> Result<(Stage, BTreeMap<String, Vec<String>>), String> {
+fn story(
+    policy: &str,
+    crash: Option<Crash>,
+) -> Result<(Stage, BTreeMap<String, Vec<String>>), String> {
     let mut stage = stage(11);
     stage.crash = crash;
     let mut stage = in_service(stage, 2, policy)?;
@@ -21,10 +24,15 @@ fn dies_at_every_call(policy: &str) {
     let epochs = epochs(&undisturbed);
     for call in 1..=undisturbed.calls {
         for crash in [Crash::Before(call), Crash::After(call)] {
-            let (stage, before) = story(policy, Some(crash)).unwrap_or_else(|problem| panic!("{crash:?}: {problem}"));
+            let (stage, before) =
+                story(policy, Some(crash)).unwrap_or_else(|problem| panic!("{crash:?}: {problem}"));
             assert_eq!(volumes_by_slot(&stage), before, "{crash:?}");
             assert_eq!(tagged(&stage), tagged(&undisturbed), "{crash:?}");
-            assert_eq!(self::epochs(&stage), epochs, "{crash:?}: a slot changed hands more or less often");
+            assert_eq!(
+                self::epochs(&stage),
+                epochs,
+                "{crash:?}: a slot changed hands more or less often"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Alarm, Candidates, Decision, Look, Observation, Reason, Step, Subject, ZoneView, commit, decision, rest};
+use super::{Alarm, Decision, Look, Observation, Reason, Step, Subject, commit, decision, rest};
 use crate::event::Action;
 use crate::ids::{DeviceName, SlotId, VolumeId, VolumeName};
 use crate::observation::{Volume, tags};
@@ -14,6 +14,7 @@ use crate::policy::{Policy, VolumeSpec};
 use crate::record::{Claim, Place, Slot};
 use crate::time::Timestamp;
 use crate::transition::{self, Adoption};
+use crate::zone::{Candidates, ZoneView};
 
 pub(super) fn decide(
     subject: &Subject,
@@ -35,22 +36,33 @@ pub(super) fn decide(
     };
     let (adoptions, mut alarms) = adoptable(policy, candidates);
     if let Some(transaction) = transition::adopt(candidates.pool.as_ref(), place, &adoptions) {
-        let mut decision = decision(Step::Commit(transaction), Reason::Adopt { count: adoptions.len() });
+        let mut decision =
+            decision(Step::Commit(transaction), Reason::Adopt { count: adoptions.len() });
         decision.alarms = alarms;
         return decision;
     }
     if !fresh.is_empty() && !zone.earlier.is_empty() && !seen.answers.served {
-        return decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: zone.earlier.len() });
+        return decision(
+            Step::Serve(place.clone()),
+            Reason::EarlierWaiters { count: zone.earlier.len() },
+        );
     }
     let reason = match zone.coming.get(zone.earlier.len()).or(zone.coming.last()) {
-        Some(coming) => Reason::WaitingForSlot { slot: coming.slot.clone(), holder: coming.holder.clone() },
+        Some(coming) => {
+            Reason::WaitingForSlot { slot: coming.slot.clone(), holder: coming.holder.clone() }
+        }
         None if zone.free.len() > fresh.len() => {
             let count = zone.free.len() - fresh.len();
             alarms.push(Alarm::StaleSlots { count });
             Reason::WaitingOnlyStale { count }
         }
         None => match &seen.attached {
-            None => return decision(Step::Look(Look::Attached(place.clone())), Reason::LookForStrangers),
+            None => {
+                return decision(
+                    Step::Look(Look::Attached(place.clone())),
+                    Reason::LookForStrangers,
+                );
+            }
             Some(attached) => {
                 alarms.extend(strangers(attached));
                 Reason::WaitingNoneFree { zone: place.zone.clone() }
@@ -97,11 +109,13 @@ fn scatter(subject: &Subject, attempt: u32) -> usize {
 /// A slot that was idle for too long: its data may do harm (a Cassandra node back after `gc_grace` resurrects deleted
 /// rows), so a person decides. Where no release is on record, the age of its youngest volume counts.
 fn stale(policy: &Policy, slot: &Slot, now: Timestamp) -> bool {
-    let Some(hours) = policy.stale_after_hours else { return false };
+    let Some(hours) = policy.stale_after_hours else {
+        return false;
+    };
     let created = slot.volumes.iter().map(|volume| volume.created_at).max();
-    slot.released_at
-        .or(created)
-        .is_none_or(|idle_since| now.since(idle_since) >= Duration::from_secs(u64::from(hours) * 3600))
+    slot.released_at.or(created).is_none_or(|idle_since| {
+        now.since(idle_since) >= Duration::from_secs(u64::from(hours) * 3600)
+    })
 }
 
 /// Which candidates become slots, and which are left alone and why.
@@ -116,7 +130,8 @@ fn adoptable(policy: &Policy, candidates: &Candidates) -> (Vec<Adoption>, Vec<Al
             continue;
         }
         let mut leave_alone = |problem: &str| {
-            alarms.push(Alarm::NotAdopted { volume: volume.id.clone(), problem: problem.to_owned() });
+            alarms
+                .push(Alarm::NotAdopted { volume: volume.id.clone(), problem: problem.to_owned() });
         };
         if volume.multi_attach {
             leave_alone("it has Multi-Attach enabled, so EC2 would not keep two holders apart");
@@ -127,10 +142,14 @@ fn adoptable(policy: &Policy, candidates: &Candidates) -> (Vec<Adoption>, Vec<Al
             Some(Ok(slot)) if candidates.slots.contains(&slot) => leave_alone(
                 "its tag stateful-asg:slot names a slot that exists, as a restored copy's does; remove that tag to adopt it as a new slot",
             ),
-            Some(Ok(slot)) if volume.tags.get(tags::POOL).map(String::as_str) == Some(slot.pool.as_str()) => {
+            Some(Ok(slot))
+                if volume.tags.get(tags::POOL).map(String::as_str) == Some(slot.pool.as_str()) =>
+            {
                 sets.entry(slot).or_default().push(volume);
             }
-            Some(Ok(_) | Err(_)) => leave_alone("its tag stateful-asg:slot names no slot of its pool; correct or remove that tag"),
+            Some(Ok(_) | Err(_)) => leave_alone(
+                "its tag stateful-asg:slot names no slot of its pool; correct or remove that tag",
+            ),
         }
     }
     let mut adoptions = Vec::new();
@@ -139,7 +158,10 @@ fn adoptable(policy: &Policy, candidates: &Candidates) -> (Vec<Adoption>, Vec<Al
             Ok(set) => adoptions.push(adoption(Some(slot), set)),
             Err(problem) => {
                 for volume in volumes {
-                    alarms.push(Alarm::NotAdopted { volume: volume.id.clone(), problem: problem.clone() });
+                    alarms.push(Alarm::NotAdopted {
+                        volume: volume.id.clone(),
+                        problem: problem.clone(),
+                    });
                 }
             }
         }
@@ -158,7 +180,10 @@ fn adoptable(policy: &Policy, candidates: &Candidates) -> (Vec<Adoption>, Vec<Al
 }
 
 /// Matches the volumes of one slot's tag with the names that the policy wants, each exactly once.
-fn matched<'a>(policy: &'a Policy, volumes: &[&'a Volume]) -> Result<Vec<(&'a VolumeSpec, &'a Volume)>, String> {
+fn matched<'a>(
+    policy: &'a Policy,
+    volumes: &[&'a Volume],
+) -> Result<Vec<(&'a VolumeSpec, &'a Volume)>, String> {
     let mut left: BTreeSet<&VolumeId> = volumes.iter().map(|volume| &volume.id).collect();
     let single = policy.volumes.len() == 1;
     let mut set = Vec::new();
@@ -175,7 +200,12 @@ fn matched<'a>(policy: &'a Policy, volumes: &[&'a Volume]) -> Result<Vec<(&'a Vo
                 left.remove(&one.id);
                 set.push((wanted, **one));
             }
-            [] => return Err(format!("no volume of its slot is named {} by the tag stateful-asg:volume", wanted.name)),
+            [] => {
+                return Err(format!(
+                    "no volume of its slot is named {} by the tag stateful-asg:volume",
+                    wanted.name
+                ));
+            }
             several => {
                 return Err(format!(
                     "{} volumes claim to be {} of one slot; leave the tag stateful-asg:slot on the right one only",
@@ -187,12 +217,16 @@ fn matched<'a>(policy: &'a Policy, volumes: &[&'a Volume]) -> Result<Vec<(&'a Vo
     }
     match left.first() {
         None => Ok(set),
-        Some(extra) => Err(format!("{extra} carries the same slot's tag and a name that the policy does not know")),
+        Some(extra) => Err(format!(
+            "{extra} carries the same slot's tag and a name that the policy does not know"
+        )),
     }
 }
 
 fn adoption(tagged: Option<SlotId>, set: Vec<(&VolumeSpec, &Volume)>) -> Adoption {
-    let released = set.iter().filter_map(|(_, volume)| volume.tags.get(tags::RELEASED_AT)?.parse::<Timestamp>().ok());
+    let released = set
+        .iter()
+        .filter_map(|(_, volume)| volume.tags.get(tags::RELEASED_AT)?.parse::<Timestamp>().ok());
     Adoption {
         tagged,
         released_at: released.max(),
@@ -200,7 +234,9 @@ fn adoption(tagged: Option<SlotId>, set: Vec<(&VolumeSpec, &Volume)>) -> Adoptio
     }
 }
 
-fn described((wanted, volume): (&VolumeSpec, &Volume)) -> (VolumeName, VolumeId, DeviceName, Timestamp) {
+fn described(
+    (wanted, volume): (&VolumeSpec, &Volume),
+) -> (VolumeName, VolumeId, DeviceName, Timestamp) {
     (wanted.name.clone(), volume.id.clone(), wanted.device.clone(), volume.created_at)
 }
 

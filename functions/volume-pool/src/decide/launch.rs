@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose, commit, complete,
-    decision, effect, leave, open_action, policy, rest, running,
+    Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
+    commit, complete, decision, effect, leave, open_action, policy, rest, running,
 };
 use crate::event::{Action, ActionResult, Transition};
 use crate::ids::DeviceName;
 use crate::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState, tags,
+    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState,
+    tags,
 };
 use crate::policy::{Mode, Policy};
 use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
@@ -33,9 +34,13 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
     };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
-        Some((claim, Phase::Waiting { place, .. })) => choose::decide(subject, seen, now, claim, place, action),
+        Some((claim, Phase::Waiting { place, .. })) => {
+            choose::decide(subject, seen, now, claim, place, action)
+        }
         Some((claim, Phase::Leased { .. })) => match &seen.slot {
-            Some(slot) if transition::holds(claim, slot) => verify(subject, seen, now, (claim, slot), action),
+            Some(slot) if transition::holds(claim, slot) => {
+                verify(subject, seen, now, (claim, slot), action)
+            }
             _ => commit(None, Reason::RecordsDisagree),
         },
         // Back from the warm pool before its last release ended: that one is finished first, then it leases anew.
@@ -58,7 +63,8 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
     if policy.mode == Mode::Observe {
         return complete(seen, action, ActionResult::Continue, Reason::Observing).with_alarm(alarm);
     }
-    let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone()) else {
+    let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone())
+    else {
         return rest(true, Some(action), Reason::NotInGroup);
     };
     let place = Place { pool: policy.pool.clone(), zone };
@@ -70,7 +76,8 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
         &fresh
     };
     let group = newer_policy(seen, &action, &policy);
-    commit(transition::enqueue(claim, place, Some(&action), &policy, group, now), Reason::Enqueue).with_alarm(alarm)
+    commit(transition::enqueue(claim, place, Some(&action), &policy, group, now), Reason::Enqueue)
+        .with_alarm(alarm)
 }
 
 fn bound_for_warm_pool(seen: &Observation, action: &Action) -> bool {
@@ -96,7 +103,13 @@ fn newer_policy(seen: &Observation, action: &Action, policy: &Policy) -> Option<
 }
 
 /// The slot is leased: bring every volume of it to this instance, then say so.
-fn verify(subject: &Subject, seen: &Observation, now: Timestamp, (claim, slot): (&Claim, &Slot), action: Action) -> Decision {
+fn verify(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
+    action: Action,
+) -> Decision {
     for volume in &slot.volumes {
         if let Some(decision) = bring(subject, seen, now, (claim, slot), volume, &action) {
             return decision;
@@ -121,25 +134,30 @@ fn bring(
     let apart = |problem: String| {
         let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
         let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
-        commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason).with_alarm(Some(alarm))
+        commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason)
+            .with_alarm(Some(alarm))
     };
     let Some(volume) = seen.described.volumes.get(id) else {
         // Eventual consistency, or deleted by a person: not to be told apart here, and never a reason to let go.
         return Some(wait(subject, seen, action, Reason::VolumeNotShown { volume: id.clone() }));
     };
     if volume.multi_attach {
-        return Some(apart("it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned()));
+        return Some(apart(
+            "it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned(),
+        ));
     }
     match volume.attachment() {
         Some(attachment) if attachment.instance.as_ref() == Some(&subject.instance) => {
             attached_here(seen, now, (claim, slot), wanted, attachment)
         }
-        Some(Attachment { instance: Some(other), .. }) if slot.recent_holders.contains(other) => Some(wait(
-            subject,
-            seen,
-            action,
-            Reason::OnEarlierHolder { volume: id.clone(), instance: other.clone() },
-        )),
+        Some(Attachment { instance: Some(other), .. }) if slot.recent_holders.contains(other) => {
+            Some(wait(
+                subject,
+                seen,
+                action,
+                Reason::OnEarlierHolder { volume: id.clone(), instance: other.clone() },
+            ))
+        }
         Some(Attachment { instance: Some(other), .. }) => {
             Some(apart(format!("it is attached to {other}, which never held the slot")))
         }
@@ -147,7 +165,9 @@ fn bring(
             Some(apart("it is attached to a resource that AWS manages".to_owned()))
         }
         None => match &volume.state {
-            VolumeState::Available => Some(attach(subject, seen, now, (claim, slot), wanted, action)),
+            VolumeState::Available => {
+                Some(attach(subject, seen, now, (claim, slot), wanted, action))
+            }
             VolumeState::Creating | VolumeState::InUse => {
                 Some(wait(subject, seen, action, Reason::Attaching { volume: id.clone() }))
             }
@@ -188,7 +208,14 @@ fn attached_here(
     }
 }
 
-fn attach(subject: &Subject, seen: &Observation, now: Timestamp, (claim, slot): (&Claim, &Slot), wanted: &SlotVolume, action: &Action) -> Decision {
+fn attach(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
+    wanted: &SlotVolume,
+    action: &Action,
+) -> Decision {
     let volume = wanted.volume.clone();
     if !running(seen) {
         return wait(subject, seen, action, Reason::InstancePending);
@@ -207,20 +234,36 @@ fn attach(subject: &Subject, seen: &Observation, now: Timestamp, (claim, slot): 
         }
         Some((tries, refusal)) if *tries >= ATTACH_TRIES => {
             let problem = refusal.to_string();
-            rest(true, Some(action.clone()), Reason::AttachRefused { volume: volume.clone(), problem: problem.clone() })
-                .with_alarm(Some(Alarm::AttachRefused { volume, problem }))
+            rest(
+                true,
+                Some(action.clone()),
+                Reason::AttachRefused { volume: volume.clone(), problem: problem.clone() },
+            )
+            .with_alarm(Some(Alarm::AttachRefused { volume, problem }))
         }
-        Some(_) | None => effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume }),
+        Some(_) | None => {
+            effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume })
+        }
     }
 }
 
-fn another_device(seen: &Observation, (claim, slot): (&Claim, &Slot), wanted: &SlotVolume, reason: Reason) -> Decision {
+fn another_device(
+    seen: &Observation,
+    (claim, slot): (&Claim, &Slot),
+    wanted: &SlotVolume,
+    reason: Reason,
+) -> Decision {
     let free = DeviceName::candidates().find(|candidate| {
         !taken(seen, candidate)
-            && slot.volumes.iter().all(|other| other.device.attachment_point() != candidate.attachment_point())
+            && slot
+                .volumes
+                .iter()
+                .all(|other| other.device.attachment_point() != candidate.attachment_point())
     });
     match free {
-        Some(device) => commit(transition::change_device(claim, slot, &wanted.volume, device), reason),
+        Some(device) => {
+            commit(transition::change_device(claim, slot, &wanted.volume, device), reason)
+        }
         None => rest(true, None, Reason::NoDeviceLeft).with_alarm(Some(Alarm::AttachRefused {
             volume: wanted.volume.clone(),
             problem: "every device name is taken on the instance".to_owned(),
@@ -266,7 +309,8 @@ fn missing_tags(
     present: Option<&BTreeMap<String, String>>,
     wanted: BTreeMap<String, String>,
 ) -> Option<Decision> {
-    let there = present.is_some_and(|present| wanted.iter().all(|(key, value)| present.get(key) == Some(value)));
+    let there = present
+        .is_some_and(|present| wanted.iter().all(|(key, value)| present.get(key) == Some(value)));
     if there || seen.answers.tagged.contains(resource) {
         return None;
     }
@@ -278,7 +322,11 @@ fn missing_tags(
 /// worth looking for; an instance that is just starting is not, the event `running` brings it up again.
 fn wait(subject: &Subject, seen: &Observation, action: &Action, reason: Reason) -> Decision {
     const LOOKS: u32 = 4;
-    let starting = seen.described.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Pending)
+    let starting = seen
+        .described
+        .instance
+        .as_ref()
+        .is_some_and(|instance| instance.state == InstanceState::Pending)
         && subject.hint != Some(InstanceState::Running);
     if seen.answers.polls < LOOKS && !starting {
         decision(Step::Poll, reason)

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit, complete, decision,
-    effect, open_action, rest,
+    Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
+    complete, decision, effect, open_action, rest,
 };
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
@@ -20,13 +20,19 @@ use crate::transition;
 /// How many looks a volume gets to be detached before someone comes back to it.
 const LOOKS: u32 = 12;
 
-pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp, why: Reason) -> Decision {
+pub(super) fn decide(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    why: Reason,
+) -> Decision {
     // Once EC2 shows the instance gone, an answer changes nothing; it is still given, so that the group goes on.
-    let action = match waiting_in_hook(seen).then(|| open_action(subject, seen, Transition::Terminating)) {
-        Some(OpenAction::Look(decision)) => return decision,
-        Some(OpenAction::Open(action)) => Some(action),
-        Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
-    };
+    let action =
+        match waiting_in_hook(seen).then(|| open_action(subject, seen, Transition::Terminating)) {
+            Some(OpenAction::Look(decision)) => return decision,
+            Some(OpenAction::Open(action)) => Some(action),
+            Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
+        };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => match action {
             Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
@@ -35,7 +41,8 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp, why:
         Some((claim, Phase::Waiting { .. })) => commit(transition::close(claim, now), why),
         Some((claim, Phase::Leased { .. })) => match &seen.slot {
             Some(slot) => {
-                let transaction = transition::begin_release(claim, slot, action.as_ref(), now, &why.to_string());
+                let transaction =
+                    transition::begin_release(claim, slot, action.as_ref(), now, &why.to_string());
                 commit(transaction, why)
             }
             None => commit(None, Reason::RecordsDisagree),
@@ -78,7 +85,8 @@ struct Leaving<'a> {
 
 impl Leaving<'_> {
     fn decide(self, subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
-        let leave = self.claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+        let leave =
+            self.claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
         if let Some(decision) = self.by_evidence(seen, now, leave.mode) {
             return decision;
         }
@@ -86,17 +94,24 @@ impl Leaving<'_> {
             return self.let_terminate(seen, Reason::InstanceForgotten);
         };
         match (leave.mode, &instance.state) {
-            (_, InstanceState::ShuttingDown | InstanceState::Terminated) => self.let_terminate(seen, Reason::InstanceGone),
+            (_, InstanceState::ShuttingDown | InstanceState::Terminated) => {
+                self.let_terminate(seen, Reason::InstanceGone)
+            }
             _ if self.action.is_none() => self.wait_for_termination(),
             _ if now.since(self.since) >= Duration::from_secs(u64::from(leave.seconds)) => {
                 self.let_terminate(seen, Reason::LeaveTimeUp)
             }
             // Mode ssm is refused where policies are read; a record that has it is served by the termination.
-            (LeaveMode::Terminate | LeaveMode::Ssm, _) => self.let_terminate(seen, Reason::LeaveToTermination),
-            (LeaveMode::Detach, _) | (LeaveMode::Stop | LeaveMode::Guest, InstanceState::Stopped) => {
+            (LeaveMode::Terminate | LeaveMode::Ssm, _) => {
+                self.let_terminate(seen, Reason::LeaveToTermination)
+            }
+            (LeaveMode::Detach, _)
+            | (LeaveMode::Stop | LeaveMode::Guest, InstanceState::Stopped) => {
                 self.detach(subject, seen)
             }
-            (LeaveMode::Stop, InstanceState::Running | InstanceState::Pending) => self.stop(subject, seen),
+            (LeaveMode::Stop, InstanceState::Running | InstanceState::Pending) => {
+                self.stop(subject, seen)
+            }
             (LeaveMode::Stop, InstanceState::Stopping | InstanceState::Other(_)) => {
                 self.wait(seen, subject, Reason::Stopping)
             }
@@ -106,20 +121,27 @@ impl Leaving<'_> {
 
     /// What the evidence allows: the release, or the one call that completes the evidence.
     fn by_evidence(&self, seen: &Observation, now: Timestamp, mode: LeaveMode) -> Option<Decision> {
-        match evidence(&self.claim.instance, self.slot, &seen.described, &seen.answers.not_attached) {
+        match evidence(&self.claim.instance, self.slot, &seen.described, &seen.answers.not_attached)
+        {
             Ok(()) => {
                 let reason = Reason::Detached { slot: self.slot.id.clone() };
-                Some(commit(transition::release(self.claim, self.slot, now, &reason.to_string()), reason))
+                Some(commit(
+                    transition::release(self.claim, self.slot, now, &reason.to_string()),
+                    reason,
+                ))
             }
             // The describe may be stale and the volume in use: the call that asks may only be one that may also act.
             Err(Missing::OwnAnswer(volume)) if self.may_detach(seen, mode) => {
                 Some(effect(Effect::Detach(volume.clone()), Reason::ConfirmDetached { volume }))
             }
             Err(Missing::Stranger(volume, holder)) => {
-                let problem = format!("it is attached to {holder} while its slot is being released");
-                let reason = Reason::Quarantine { volume: volume.clone(), problem: problem.clone() };
+                let problem =
+                    format!("it is attached to {holder} while its slot is being released");
+                let reason =
+                    Reason::Quarantine { volume: volume.clone(), problem: problem.clone() };
                 let alarm = Alarm::Quarantined { slot: self.slot.id.clone(), volume, problem };
-                let transaction = transition::quarantine(self.claim, self.slot, now, &reason.to_string());
+                let transaction =
+                    transition::quarantine(self.claim, self.slot, now, &reason.to_string());
                 Some(commit(transaction, reason).with_alarm(Some(alarm)))
             }
             Err(Missing::OwnAnswer(_) | Missing::Detachment(_)) => None,
@@ -148,9 +170,11 @@ impl Leaving<'_> {
                 decision(Step::Look(Look::Hooks(instance.group.clone())), Reason::StopFirst)
             }
             // Someone else is draining the instance: stopping it would pull the rug from under them.
-            (None, Some(hooks), _) if hooks.iter().any(|hook| {
-                hook.transition == Transition::Terminating && !hook.name.as_str().starts_with(&subject.hook_prefix)
-            }) =>
+            (None, Some(hooks), _)
+                if hooks.iter().any(|hook| {
+                    hook.transition == Transition::Terminating
+                        && !hook.name.as_str().starts_with(&subject.hook_prefix)
+                }) =>
             {
                 self.let_terminate(seen, Reason::OthersDrain)
             }
@@ -162,9 +186,12 @@ impl Leaving<'_> {
     fn detach(self, subject: &Subject, seen: &Observation) -> Decision {
         for wanted in &self.slot.volumes {
             let volume = wanted.volume.clone();
-            let attachment = seen.described.volumes.get(&volume).and_then(|shown| shown.attachment());
+            let attachment =
+                seen.described.volumes.get(&volume).and_then(|shown| shown.attachment());
             match attachment.map(|attachment| &attachment.state) {
-                Some(AttachmentState::Attached | AttachmentState::Attaching) if !seen.answers.detaching.contains(&volume) => {
+                Some(AttachmentState::Attached | AttachmentState::Attaching)
+                    if !seen.answers.detaching.contains(&volume) =>
+                {
                     return effect(Effect::Detach(volume.clone()), Reason::Detach { volume });
                 }
                 Some(_) | None => {}
@@ -179,7 +206,8 @@ impl Leaving<'_> {
 
     /// A few more looks, then rest: an event or reconcile comes back to it.
     fn wait(self, seen: &Observation, subject: &Subject, reason: Reason) -> Decision {
-        let worth_looking = matches!(reason, Reason::Detaching { .. }) || subject.hint == Some(InstanceState::Stopped);
+        let worth_looking = matches!(reason, Reason::Detaching { .. })
+            || subject.hint == Some(InstanceState::Stopped);
         if worth_looking && seen.answers.polls < LOOKS {
             decision(Step::Poll, reason)
         } else {

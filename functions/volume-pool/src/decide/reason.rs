@@ -187,7 +187,7 @@ pub enum Reason {
         /// The volume.
         volume: VolumeId,
     },
-    /// volume {volume} looks detached: DetachVolume's own answer confirms it
+    /// volume {volume} looks detached: EC2's own answer to a detach confirms it
     ConfirmDetached {
         /// The volume.
         volume: VolumeId,
@@ -214,7 +214,7 @@ pub enum Reason {
 /// What a person must know of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Display)]
 pub enum Alarm {
-    /// the launch hook's policy does not parse ({error}); {instead}; correct the hook's NotificationMetadata
+    /// the launch hook's policy does not parse ({error}); {instead}; correct the hook's metadata
     PolicyFault {
         /// What is wrong with it.
         error: PolicyError,

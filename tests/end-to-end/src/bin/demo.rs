@@ -37,7 +37,11 @@ async fn run() -> Result<bool, Failure> {
     let options = Options {
         lifecycle: Some(binary(LIFECYCLE)?),
         reconcile: Some(binary(RECONCILE)?),
-        world: Config { speed: SPEED, seed: 3, ..Config::default() },
+        world: Config {
+            speed: SPEED,
+            seed: 3,
+            ..Config::default()
+        },
         ..Options::default()
     };
     let cloud = Cloud::start(options).await?;
@@ -61,7 +65,9 @@ async fn story(cloud: &Cloud, account: &Account, timeline: &mut Timeline) -> Res
     wait(cloud, timeline, |world| in_service(world).len() == 3).await?;
     let before = picture(account).await?;
 
-    let Some(failed) = before.0.first().map(|member| member.instance.clone()) else { return Ok(false) };
+    let Some(failed) = before.0.first().map(|member| member.instance.clone()) else {
+        return Ok(false);
+    };
     timeline.heading(&format!("The instance {failed} fails"));
     cloud.with_world(|world| world.fail_instance(&failed))?;
     wait(cloud, timeline, |world| {
@@ -74,10 +80,15 @@ async fn story(cloud: &Cloud, account: &Account, timeline: &mut Timeline) -> Res
     timeline.heading("Before and after");
     print(&table(&before, &after));
     let kept = before.1.iter().all(|held| {
-        after.1.iter().any(|now| now.volume == held.volume && now.slot == held.slot && now.instance.is_some())
+        after
+            .1
+            .iter()
+            .any(|now| now.volume == held.volume && now.slot == held.slot && now.instance.is_some())
     });
     let same_volumes = before.1.len() == after.1.len();
-    let elsewhere = holders(&after.1).values().all(|instance| *instance != failed);
+    let elsewhere = holders(&after.1)
+        .values()
+        .all(|instance| *instance != failed);
     let verdict = kept && same_volumes && elsewhere;
     print(if verdict {
         "\nEvery volume is back where it was: the replacement holds the volume of the instance that failed.\n"
@@ -89,11 +100,17 @@ async fn story(cloud: &Cloud, account: &Account, timeline: &mut Timeline) -> Res
 
 /// The group's instances and the pool's volumes.
 async fn picture(account: &Account) -> Result<(Vec<Member>, Vec<Held>), Failure> {
-    Ok((account.members(GROUP).await?, account.pool("cassandra").await?))
+    Ok((
+        account.members(GROUP).await?,
+        account.pool("cassandra").await?,
+    ))
 }
 
 fn in_service(world: &World) -> Vec<String> {
-    let members = world.group(GROUP).map(|group| group.members.clone()).unwrap_or_default();
+    let members = world
+        .group(GROUP)
+        .map(|group| group.members.clone())
+        .unwrap_or_default();
     members
         .into_values()
         .filter(|member| member.state.as_str() == "InService")
@@ -102,18 +119,27 @@ fn in_service(world: &World) -> Vec<String> {
 }
 
 /// Shows what happens until `done`.
-async fn wait(cloud: &Cloud, timeline: &mut Timeline, done: impl Fn(&World) -> bool) -> Result<(), Failure> {
+async fn wait(
+    cloud: &Cloud,
+    timeline: &mut Timeline,
+    done: impl Fn(&World) -> bool,
+) -> Result<(), Failure> {
     let waited = cloud
         .wait_for(LIMIT, || {
             cloud.inspect(|world| timeline.show(world));
             cloud.inspect(&done).then_some(())
         })
         .await;
-    waited.map_err(|TooLate(limit)| format!("the group did not come into service within {limit:?}").into())
+    waited.map_err(|TooLate(limit)| {
+        format!("the group did not come into service within {limit:?}").into()
+    })
 }
 
 fn table(before: &(Vec<Member>, Vec<Held>), after: &(Vec<Member>, Vec<Held>)) -> String {
-    let mut text = format!("  {:<15}{:<13}{:<23}{:<21}{:<21}\n", "zone", "slot", "volume", "held by, before", "held by, after");
+    let mut text = format!(
+        "  {:<15}{:<13}{:<23}{:<21}{:<21}\n",
+        "zone", "slot", "volume", "held by, before", "held by, after"
+    );
     for held in &before.1 {
         let now = after.1.iter().find(|now| now.volume == held.volume);
         let _ = writeln!(
@@ -123,7 +149,8 @@ fn table(before: &(Vec<Member>, Vec<Held>), after: &(Vec<Member>, Vec<Held>)) ->
             held.slot.as_deref().unwrap_or("-"),
             held.volume,
             held.instance.as_deref().unwrap_or("-"),
-            now.and_then(|now| now.instance.as_deref()).unwrap_or("nobody"),
+            now.and_then(|now| now.instance.as_deref())
+                .unwrap_or("nobody"),
         );
     }
     text
@@ -139,11 +166,20 @@ struct Timeline {
 
 impl Timeline {
     fn new(notices: broadcast::Receiver<Notice>, began: Timestamp) -> Self {
-        Self { notices, began, slots: BTreeMap::new(), colours: std::io::stdout().is_terminal() }
+        Self {
+            notices,
+            began,
+            slots: BTreeMap::new(),
+            colours: std::io::stdout().is_terminal(),
+        }
     }
 
     fn heading(&self, text: &str) {
-        let (bold, plain) = if self.colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let (bold, plain) = if self.colours {
+            ("\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         print(&format!("\n{bold}{text}{plain}\n"));
     }
 
@@ -153,7 +189,8 @@ impl Timeline {
             match self.notices.try_recv() {
                 Ok(Notice::Happening(happening)) => self.happening(&happening, world),
                 Ok(Notice::Log(line)) => self.function(&line),
-                Ok(Notice::Invocation(_) | Notice::DeadLetter(_)) | Err(TryRecvError::Lagged(_)) => {}
+                Ok(Notice::Invocation(_) | Notice::DeadLetter(_))
+                | Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
@@ -161,48 +198,97 @@ impl Timeline {
 
     /// What AWS does.
     fn happening(&mut self, happening: &Happening, world: &World) {
-        const QUIET: [&str; 6] = ["is being created", "is pending", "is launched", "has mounted", "is answered", "wants"];
+        const QUIET: [&str; 6] = [
+            "is being created",
+            "is pending",
+            "is launched",
+            "has mounted",
+            "is answered",
+            "wants",
+        ];
         if QUIET.iter().any(|quiet| happening.text.contains(quiet)) {
             return;
         }
         let volume = happening.subject.volume.as_deref();
         // Root volumes come and go with their instances.
-        let tags = volume.and_then(|volume| world.volume(volume).ok()).map(|volume| &volume.tags);
+        let tags = volume
+            .and_then(|volume| world.volume(volume).ok())
+            .map(|volume| &volume.tags);
         if volume.is_some() && !tags.is_some_and(|tags| tags.contains_key("stateful-asg:pool")) {
             return;
         }
         let tagged = tags.and_then(|tags| tags.get("stateful-asg:slot")).cloned();
         let instance = happening.subject.instance.as_deref();
-        let slot = tagged.or_else(|| instance.and_then(|instance| self.slots.get(instance)).cloned());
+        let slot = tagged.or_else(|| {
+            instance
+                .and_then(|instance| self.slots.get(instance))
+                .cloned()
+        });
         let text = shorten(&happening.text);
-        self.line(happening.at, "aws", instance, slot.as_deref(), volume, &text);
+        self.line(
+            happening.at,
+            "aws",
+            instance,
+            slot.as_deref(),
+            volume,
+            &text,
+        );
     }
 
     /// What a function decided and did, from its own log line.
     fn function(&mut self, line: &LogLine) {
-        let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line.text) else { return };
-        let field = |name: &str| entry["fields"][name].as_str().filter(|text| !text.is_empty());
+        let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line.text) else {
+            return;
+        };
+        let field = |name: &str| {
+            entry["fields"][name]
+                .as_str()
+                .filter(|text| !text.is_empty())
+        };
         if let Some(alarm) = field("alarm") {
             let text = format!("ALARM {alarm}: {}", field("problem").unwrap_or_default());
             self.line(line.at, "us", field("instance_id"), None, None, &text);
         }
-        let (Some(instance), Some(steps)) = (field("instance_id"), field("steps")) else { return };
+        let (Some(instance), Some(steps)) = (field("instance_id"), field("steps")) else {
+            return;
+        };
         let slot = field("slot");
         if let Some(slot) = slot {
             self.slots.insert(instance.to_owned(), slot.to_owned());
         }
         for step in steps.split("); ") {
-            let Some((step, reason)) = step.split_once(" (") else { continue };
-            if step.starts_with("look") || step == "poll" || step == "rest, settled" || step == "ec2:CreateTags" {
+            let Some((step, reason)) = step.split_once(" (") else {
+                continue;
+            };
+            if step.starts_with("look")
+                || step == "poll"
+                || step == "rest, settled"
+                || step == "ec2:CreateTags"
+            {
                 continue;
             }
             let step = step.split_once(':').map_or(step, |(_, call)| call);
             let reason = reason.trim_end_matches(')');
-            self.line(line.at, "us", Some(instance), slot, None, &shorten(&format!("> {step}: {reason}")));
+            self.line(
+                line.at,
+                "us",
+                Some(instance),
+                slot,
+                None,
+                &shorten(&format!("> {step}: {reason}")),
+            );
         }
     }
 
-    fn line(&self, at: Timestamp, who: &str, instance: Option<&str>, slot: Option<&str>, volume: Option<&str>, text: &str) {
+    fn line(
+        &self,
+        at: Timestamp,
+        who: &str,
+        instance: Option<&str>,
+        slot: Option<&str>,
+        volume: Option<&str>,
+        text: &str,
+    ) {
         let seconds = at.since(self.began).as_secs_f64();
         let (colour, plain) = match (self.colours, who) {
             (true, "us") => ("\x1b[36m", "\x1b[0m"),
@@ -220,7 +306,10 @@ impl Timeline {
 /// Ids by their last four digits: enough to tell them apart, and a line stays a line.
 fn short(id: &str) -> String {
     let kind = id.split('-').next().unwrap_or_default();
-    let digits = id.char_indices().nth_back(3).map_or(id, |(at, _)| &id[at..]);
+    let digits = id
+        .char_indices()
+        .nth_back(3)
+        .map_or(id, |(at, _)| &id[at..]);
     format!("{kind}-..{digits}")
 }
 
@@ -229,7 +318,11 @@ fn shorten(text: &str) -> String {
         let id = word.trim_end_matches([',', ':', '.', ';']);
         let rest = &word[id.len()..];
         let is_id = (id.starts_with("i-") || id.starts_with("vol-")) && id.len() > 12;
-        if is_id { format!("{}{rest}", short(id)) } else { word.to_owned() }
+        if is_id {
+            format!("{}{rest}", short(id))
+        } else {
+            word.to_owned()
+        }
     });
     words.collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,126 @@
+//! What the loop asks of the world and what it is answered: the whole of its contact with anything outside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::decide::Effect;
+use crate::ids::{GroupName, InstanceId, InvocationId, VolumeId};
+use crate::observation::{Described, Hook, Volume, VolumeState};
+use crate::ports::{Commit, Poke, PortError, Refusal};
+use crate::record::{Key, List, Place, Record};
+use crate::transition::Transaction;
+
+/// How many marks a list is read to. A waiter further down the queue is served by those before it.
+pub const MARKS_READ: usize = 128;
+
+/// What the loop asks for next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Consistent reads, in parallel.
+    Read {
+        /// These records.
+        keys: Vec<Key>,
+        /// These lists, each to at most [`MARKS_READ`].
+        lists: Vec<List>,
+    },
+    /// Auto Scaling, EC2 and these volumes, in parallel.
+    Describe(InstanceId, Vec<VolumeId>),
+    /// The hooks of a group.
+    Hooks(GroupName),
+    /// The volumes of a pool in a zone that are in this state.
+    PoolVolumes(Place, VolumeState),
+    /// A transaction.
+    Commit(Transaction),
+    /// Asks the guard of the instance for another look.
+    Poke(InstanceId, InvocationId),
+    /// Takes back what others poked.
+    TakePoke(InstanceId),
+    /// A call that changes something in AWS, for this instance.
+    Effect(InstanceId, Effect),
+    /// Wait.
+    Pause(Duration),
+    /// Serve the waiters of a zone.
+    Serve(Place),
+    /// The end.
+    Finish(Outcome),
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Response {
+    /// To `Read`: what exists of the records, and the lists in the order asked for.
+    Records(BTreeMap<Key, Record>, Vec<Vec<Record>>),
+    /// To `Describe`.
+    Described(Described),
+    /// To `Hooks`.
+    Hooks(Vec<Hook>),
+    /// To `PoolVolumes`.
+    Volumes(Vec<Volume>),
+    /// To `Commit`.
+    Committed(Commit),
+    /// To `Poke`.
+    Poked(Poke),
+    /// To `Effect`.
+    Answered(Result<(), Refusal>),
+    /// To `TakePoke`, `Pause` and `Serve`.
+    Done,
+    /// The call gave no answer to go by.
+    Failed(PortError),
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Outcome {
+    /// In which way.
+    pub ending: Ending,
+    /// Whether a slot changed hands or a waiter left the queue: a pass over the waiters starts again.
+    pub changed: bool,
+    /// Where slots came free that nobody has been served with yet.
+    pub wakes: Option<Place>,
+}
+
+/// In which way the loop ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Nothing is left to do for the instance.
+    Settled,
+    /// Work is left; an event or reconcile comes back to it.
+    WorkLeft,
+    /// Another invocation is at work on the instance, and was asked to look again.
+    Busy,
+    /// A call kept failing. What is left is for the next attempt.
+    Failed(PortError),
+}
+
+impl Request {
+    /// What it asks for, in the words of logs.
+    pub const fn call(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "dynamodb:GetItem+Query",
+            Self::Describe(..) => "describe instance and volumes",
+            Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
+            Self::PoolVolumes(..) => "ec2:DescribeVolumes",
+            Self::Commit(_) => "dynamodb:TransactWriteItems",
+            Self::Poke(..) | Self::TakePoke(_) => "dynamodb:UpdateItem",
+            Self::Effect(_, effect) => effect.call(),
+            Self::Pause(_) => "pause",
+            Self::Serve(_) => "serve",
+            Self::Finish(_) => "finish",
+        }
+    }
+}
+
+impl Effect {
+    /// The AWS call that carries it out.
+    pub const fn call(&self) -> &'static str {
+        match self {
+            Self::Attach(..) => "ec2:AttachVolume",
+            Self::Detach(_) => "ec2:DetachVolume",
+            Self::KeepOnTermination(_) => "ec2:ModifyInstanceAttribute",
+            Self::Stop => "ec2:StopInstances",
+            Self::Tag(..) => "ec2:CreateTags",
+            Self::Complete(..) => "autoscaling:CompleteLifecycleAction",
+            Self::Heartbeat(_) => "autoscaling:RecordLifecycleActionHeartbeat",
+        }
+    }
+}

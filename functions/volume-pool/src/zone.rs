@@ -1,0 +1,87 @@
+//! A pool's zone as a waiting launch sees it: who waits, what is free, what is coming, and what might be adopted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{InstanceId, SlotId, VolumeId};
+use crate::observation::{Volume, tags};
+use crate::record::{ComingMark, Key, Place, Pool, Record, Slot, WaitingMark};
+use crate::time::Timestamp;
+
+/// The queue and the slots of a zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ZoneView {
+    /// The waiters before this one, oldest first.
+    pub earlier: Vec<WaitingMark>,
+    /// The free slots, best first.
+    pub free: Vec<Slot>,
+    /// The slots that are being released.
+    pub coming: Vec<ComingMark>,
+}
+
+/// Volumes that might become slots, and what the records know of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Candidates {
+    /// The volumes.
+    pub volumes: Vec<Volume>,
+    /// The pool's record.
+    pub pool: Option<Pool>,
+    /// Those volumes that belong to a slot.
+    pub owned: BTreeSet<VolumeId>,
+    /// Those slots named by the volumes' tags that exist.
+    pub slots: BTreeSet<SlotId>,
+}
+
+impl ZoneView {
+    /// The zone as its lists show it to the waiter that has stood there since `since`.
+    pub fn new(lists: Vec<Vec<Record>>, since: Timestamp, waiter: &InstanceId) -> Self {
+        let mut view = Self::default();
+        for record in lists.into_iter().flatten() {
+            match record {
+                Record::Waiting(mark) if (mark.since, &mark.instance) < (since, waiter) => {
+                    view.earlier.push(mark);
+                }
+                Record::Free(mark) => view.free.push(mark.slot),
+                Record::Coming(mark) => view.coming.push(mark),
+                _ => {}
+            }
+        }
+        view
+    }
+}
+
+impl Candidates {
+    /// Volumes that nothing is known of yet.
+    pub fn new(volumes: Vec<Volume>) -> Self {
+        Self { volumes, ..Self::default() }
+    }
+
+    /// The records that tell which of the volumes may become slots.
+    pub fn keys(&self, place: &Place) -> Vec<Key> {
+        let named: BTreeSet<SlotId> = self
+            .volumes
+            .iter()
+            .filter_map(|volume| volume.tags.get(tags::SLOT)?.parse().ok())
+            .collect();
+        let volumes = self.volumes.iter().map(|volume| Key::Volume(volume.id.clone()));
+        let slots = named.into_iter().map(Key::Slot);
+        std::iter::once(Key::Pool(place.pool.clone())).chain(volumes).chain(slots).collect()
+    }
+
+    /// Takes note of what the records say.
+    pub fn note(&mut self, records: BTreeMap<Key, Record>) {
+        let volumes = std::mem::take(&mut self.volumes);
+        *self = Self::new(volumes);
+        for record in records.into_values() {
+            match record {
+                Record::Pool(pool) => self.pool = Some(pool),
+                Record::Volume(owner) => {
+                    self.owned.insert(owner.volume);
+                }
+                Record::Slot(slot) => {
+                    self.slots.insert(slot.id);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,961 @@
+//! What is decided for a launching instance, situation by situation (design.md, section 5).
+
+#[cfg(test)]
+mod situation;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use situation::{
+    NOW, POLICY, Situation, available, claim, coming, device, earlier_waiter, event, free_slot,
+    group, hook, hours_ago, instance, launch_action, observing, on, our_hooks, place, policy,
+    policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, volume,
+    waiting_claim, written_claim, written_slot, written_slots,
+};
+use volume_pool::decide::{Alarm, Candidates, Effect, Look, Reason, Step};
+use volume_pool::event::{Action, ActionResult, Transition};
+use volume_pool::observation::{
+    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState, tags,
+};
+use volume_pool::policy::{Policy, PolicyError};
+use volume_pool::ports::Refusal;
+use volume_pool::record::{Claim, Phase, Pool, Record, Slot, SlotState};
+use volume_pool::transition::{Expect, Write};
+
+fn slot_free(index: u32) -> Reason {
+    Reason::SlotFree { slot: slot_id(index) }
+}
+
+fn attaching(number: u32) -> Reason {
+    Reason::Attaching { volume: volume(number) }
+}
+
+fn go_on() -> Effect {
+    Effect::Complete(launch_action(), ActionResult::Continue)
+}
+
+fn not_adopted(alarms: &[Alarm]) -> Vec<String> {
+    let texts = alarms.iter().map(|alarm| match alarm {
+        Alarm::NotAdopted { volume, problem } => format!("{volume}: {problem}"),
+        other => panic!("{other}"),
+    });
+    texts.collect()
+}
+
+// The queue.
+
+#[test]
+fn an_instance_joins_the_queue_before_it_looks_for_a_slot() {
+    let situation = Situation::launching();
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    let (claim, expect) = written_claim(&transaction);
+    assert_eq!(claim.phase, Phase::Waiting { place: place(), since: NOW });
+    assert_eq!(claim.action, Some(launch_action()));
+    assert_eq!(claim.policy, Some(policy()));
+    assert_eq!(expect, Expect::Version(0));
+}
+
+#[test]
+fn the_first_policy_that_parses_becomes_the_last_good_one_of_its_group() {
+    let transaction = Situation::launching().gives_transaction("enqueue", &Reason::Enqueue);
+    let expected = Record::Group(volume_pool::record::Group { version: 1, ..group(policy()) });
+    assert!(transaction.writes.contains(&Write::Put(expected, Expect::Absent)));
+}
+
+#[test]
+fn another_policy_than_the_recorded_one_replaces_it_and_the_same_one_is_not_written() {
+    let mut situation = Situation::launching();
+    situation.seen.group = Some(group(Policy { wait_seconds: 5, ..policy() }));
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    let expected = Record::Group(volume_pool::record::Group { version: 5, ..group(policy()) });
+    assert!(transaction.writes.contains(&Write::Put(expected, Expect::Version(4))));
+    situation.seen.group = Some(group(policy()));
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    assert!(
+        !transaction.writes.iter().any(|write| matches!(write, Write::Put(Record::Group(_), _)))
+    );
+}
+
+#[test]
+fn an_instance_that_launches_again_under_its_old_id_joins_the_queue_again() {
+    let mut situation = Situation::launching();
+    situation.seen.claim = Some(Claim {
+        action: Some(Action { token: Some("launch-0".parse().unwrap()), ..launch_action() }),
+        answered: Some(ActionResult::Continue),
+        ..claim()
+    });
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    let (claim, expect) = written_claim(&transaction);
+    assert_eq!((claim.answered, expect), (None, Expect::Version(7)));
+    assert_eq!(claim.action, Some(launch_action()));
+}
+
+#[test]
+fn a_launch_bound_for_the_warm_pool_goes_on_without_a_slot() {
+    let mut by_event = Situation::launching();
+    let action = Action { destination: Some("WarmPool".to_owned()), ..launch_action() };
+    by_event.subject.event = Some(event(action.clone(), Some(POLICY)));
+    by_event
+        .gives_effect(Effect::Complete(action, ActionResult::Continue), &Reason::BoundForWarmPool);
+    let mut by_state = Situation::launching();
+    by_state.shown_as(LifecycleState::WarmedPendingWait);
+    by_state.gives_effect(go_on(), &Reason::BoundForWarmPool);
+}
+
+#[test]
+fn no_policy_is_needed_on_the_way_into_the_warm_pool() {
+    let mut situation = Situation::launching();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.subject.event = Some(event(launch_action(), None));
+    situation.gives_effect(go_on(), &Reason::BoundForWarmPool);
+}
+
+/// A claim can still be waiting when its instance is parked: its first launch timed out, or it came back.
+#[test]
+fn a_waiter_that_is_bound_for_the_warm_pool_is_leased_no_slot() {
+    let mut situation = Situation::waiting();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.zone().free = vec![free_slot(0)];
+    let decided = situation.decided();
+    assert!(
+        !matches!(&decided.step, Step::Commit(transaction) if transaction.name == "lease"),
+        "leased to an instance on its way into the warm pool: {}",
+        decided.reason
+    );
+}
+
+#[test]
+fn a_group_in_mode_observe_gets_continue_and_nothing_else() {
+    let mut situation = Situation::launching();
+    let text = serde_json::to_string(&observing()).unwrap();
+    situation.subject.event = Some(event(launch_action(), Some(&text)));
+    situation.gives_effect(go_on(), &Reason::Observing);
+    assert_eq!(situation.alarms(), []);
+}
+
+// The policy.
+
+#[test]
+fn without_a_policy_that_parses_the_launch_is_held_with_an_alarm() {
+    for metadata in [None, Some(""), Some("{"), Some(r#"{"pool":"cassandra","waitSecond":1}"#)] {
+        let mut situation = Situation::launching();
+        situation.subject.event = Some(event(launch_action(), metadata));
+        situation.rests(Some(launch_action()), &Reason::HeldForPolicy);
+        let alarms = situation.alarms();
+        assert!(
+            matches!(&alarms[..], [Alarm::PolicyFault { instead, .. }] if instead == "the launch is held"),
+            "{alarms:?}"
+        );
+    }
+}
+
+#[test]
+fn with_a_faulty_policy_the_last_good_one_of_the_group_is_used_and_an_alarm_raised() {
+    let good = Policy { stale_after_hours: Some(24), ..policy() };
+    let mut situation = Situation::launching();
+    situation.subject.event = Some(event(launch_action(), None));
+    situation.seen.group = Some(group(good.clone()));
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    assert_eq!(written_claim(&transaction).0.policy, Some(good));
+    let alarms = situation.alarms();
+    assert!(
+        matches!(&alarms[..], [Alarm::PolicyFault { error: PolicyError::Missing, .. }]),
+        "{alarms:?}"
+    );
+}
+
+#[test]
+fn a_last_good_policy_in_mode_observe_still_only_observes() {
+    let mut situation = Situation::launching();
+    situation.subject.event = Some(event(launch_action(), Some("{")));
+    situation.seen.group = Some(group(observing()));
+    situation.gives_effect(go_on(), &Reason::Observing);
+    assert_eq!(situation.alarms().len(), 1);
+}
+
+// Without the event.
+
+#[test]
+fn a_launch_whose_event_was_lost_is_found_by_the_hooks_of_its_group() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    let group = launch_action().group;
+    situation.gives(&Step::Look(Look::Hooks(group)), &Reason::ActionUnknown);
+    situation.seen.hooks = Some(our_hooks());
+    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    let (claim, _) = written_claim(&transaction);
+    let found = claim.action.as_ref().unwrap();
+    assert_eq!((found.hook.as_str(), &found.token), ("stateful-asg-launch", &None));
+    assert_eq!(claim.policy, Some(policy()));
+}
+
+#[test]
+fn an_instance_waiting_under_other_peoples_hooks_is_left_alone() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    situation.seen.hooks = Some(vec![
+        hook("drain", Transition::Launching, Some(POLICY)),
+        hook("stateful-asg-terminate", Transition::Terminating, None),
+    ]);
+    situation.settles(&Reason::NotOurHook);
+}
+
+#[test]
+fn the_recorded_action_stands_in_for_the_event() {
+    let mut situation = Situation::attached();
+    situation.subject.event = None;
+    situation.gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
+}
+
+#[test]
+fn a_recorded_action_without_a_recorded_policy_takes_the_policy_of_the_hook() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    situation.seen.claim = Some(Claim { policy: None, ..claim() });
+    let group = launch_action().group;
+    situation.gives(&Step::Look(Look::Hooks(group)), &Reason::PolicyUnknown);
+    situation.seen.hooks = Some(our_hooks());
+    situation.gives_transaction("enqueue", &Reason::Enqueue);
+}
+
+#[test]
+fn an_action_that_has_its_answer_is_settled() {
+    let mut recorded = Situation::attached();
+    recorded.claim().answered = Some(ActionResult::Continue);
+    recorded.settles(&Reason::Answered);
+    recorded.subject.event = None;
+    recorded.settles(&Reason::Answered);
+    let mut just_now = Situation::attached();
+    just_now.seen.answers.completed = Some((launch_action(), ActionResult::Continue));
+    just_now.settles(&Reason::Answered);
+}
+
+// Which slot.
+
+#[test]
+fn a_waiter_leases_the_best_free_slot() {
+    let mut situation = Situation::waiting();
+    situation.zone().free = vec![free_slot(4), free_slot(2)];
+    let transaction = situation.gives_transaction("lease", &slot_free(4));
+    let slot = written_slot(&transaction);
+    assert_eq!((&slot.id, &slot.state), (&slot_id(4), &SlotState::Leased { holder: instance(1) }));
+    assert_eq!(slot.reason, slot_free(4).to_string());
+}
+
+#[test]
+fn a_waiter_prefers_the_slot_that_it_held_before() {
+    let mut situation = Situation::waiting();
+    situation.zone().free = vec![free_slot(4), free_slot(2), free_slot(0)];
+    situation.claim().last_slot = Some(slot_id(0));
+    let transaction =
+        situation.gives_transaction("lease", &Reason::HeldBefore { slot: slot_id(0) });
+    assert_eq!(written_slot(&transaction).id, slot_id(0));
+}
+
+#[test]
+fn the_kth_waiter_takes_the_kth_slot() {
+    let mut situation = Situation::waiting();
+    situation.zone().free = vec![free_slot(4), free_slot(2), free_slot(0)];
+    situation.zone().earlier = vec![earlier_waiter(2)];
+    situation.gives_transaction("lease", &slot_free(2));
+    situation.zone().earlier.push(earlier_waiter(3));
+    situation.gives_transaction("lease", &slot_free(0));
+}
+
+#[test]
+fn a_waiter_leaves_the_free_slots_that_earlier_waiters_are_due_and_serves_them() {
+    let mut situation = Situation::waiting_for_none();
+    situation.zone().free = vec![free_slot(4)];
+    situation.zone().earlier = vec![earlier_waiter(2)];
+    situation.claim().last_slot = Some(slot_id(4));
+    situation.gives(&Step::Serve(place()), &Reason::EarlierWaiters { count: 1 });
+}
+
+#[test]
+fn waiters_are_served_once_and_then_waited_for() {
+    let mut situation = Situation::waiting_for_none();
+    situation.zone().free = vec![free_slot(4)];
+    situation.zone().earlier = vec![earlier_waiter(2)];
+    situation.seen.answers.served = true;
+    let decided = situation.decided();
+    assert_eq!(decided.step, Step::Rest { work_left: true, heartbeat: Some(launch_action()) });
+    assert!(
+        !matches!(decided.reason, Reason::WaitingNoneFree { .. }),
+        "slot cassandra-4 is free, for another; the reason given: {}",
+        decided.reason
+    );
+}
+
+#[test]
+fn a_waiter_that_lost_a_race_takes_another_free_slot_within_the_list() {
+    let mut chosen = BTreeSet::new();
+    for lost_races in 1..40 {
+        let mut situation = Situation::waiting();
+        situation.zone().free = (0..5).map(free_slot).collect();
+        situation.seen.answers.lost_races = lost_races;
+        let Step::Commit(transaction) = situation.decided().step else { panic!("no lease") };
+        chosen.insert(written_slot(&transaction).id.index);
+    }
+    assert_eq!(chosen, BTreeSet::from([0, 1, 2, 3, 4]));
+}
+
+#[test]
+fn two_losers_of_a_race_do_not_meet_at_each_next_slot() {
+    let choices = |number: u32| -> Vec<u32> {
+        let choice = |lost_races| {
+            let mut situation = Situation::waiting();
+            situation.subject.instance = instance(number);
+            situation.claim().instance = instance(number);
+            situation.zone().free = (0..5).map(free_slot).collect();
+            situation.seen.answers.lost_races = lost_races;
+            let Step::Commit(transaction) = situation.decided().step else { panic!("no lease") };
+            written_slot(&transaction).id.index
+        };
+        (1..12).map(choice).collect()
+    };
+    assert_ne!(choices(1), choices(2));
+}
+
+// Stale slots.
+
+fn stale_after_a_day() -> Claim {
+    Claim { policy: Some(Policy { stale_after_hours: Some(24), ..policy() }), ..waiting_claim() }
+}
+
+#[test]
+fn a_slot_idle_for_staleafterhours_is_left_to_a_person() {
+    let mut situation = Situation::waiting_for_none();
+    situation.seen.claim = Some(stale_after_a_day());
+    situation.zone().free = vec![Slot { released_at: Some(hours_ago(24)), ..free_slot(0) }];
+    situation.rests(Some(launch_action()), &Reason::WaitingOnlyStale { count: 1 });
+    assert_eq!(situation.alarms(), [Alarm::StaleSlots { count: 1 }]);
+    situation.zone().free[0].released_at = Some(seconds_ago(24 * 3600 - 1));
+    situation.gives_transaction("lease", &slot_free(0));
+}
+
+#[test]
+fn where_no_release_is_on_record_the_age_of_the_youngest_volume_counts() {
+    let mut situation = Situation::waiting_for_none();
+    situation.seen.claim = Some(stale_after_a_day());
+    let mut slot = Slot { released_at: None, ..free_slot(0) };
+    slot.volumes.push(slot_volume("log", 2, "/dev/sdg"));
+    slot.volumes[1].created_at = hours_ago(25);
+    situation.zone().free = vec![slot];
+    situation.rests(Some(launch_action()), &Reason::WaitingOnlyStale { count: 1 });
+    situation.zone().free[0].volumes[1].created_at = hours_ago(23);
+    situation.gives_transaction("lease", &slot_free(0));
+}
+
+#[test]
+fn a_stale_slot_is_nobodys_turn_not_even_its_earlier_holders() {
+    let mut situation = Situation::waiting();
+    situation.seen.claim = Some(Claim { last_slot: Some(slot_id(0)), ..stale_after_a_day() });
+    let stale = Slot { released_at: Some(hours_ago(90)), ..free_slot(0) };
+    situation.zone().free = vec![stale, free_slot(3)];
+    situation.gives_transaction("lease", &slot_free(3));
+    situation.zone().earlier = vec![earlier_waiter(2)];
+    situation.gives(&Step::Look(Look::Candidates(place())), &Reason::LookForVolumes);
+}
+
+#[test]
+fn without_staleafterhours_no_slot_is_ever_stale() {
+    let mut situation = Situation::waiting();
+    situation.zone().free = vec![Slot { released_at: Some(hours_ago(90_000)), ..free_slot(0) }];
+    situation.gives_transaction("lease", &slot_free(0));
+}
+
+// Adoption.
+
+fn found(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
+    let mut situation = Situation::waiting();
+    situation.seen.candidates = Some(Candidates { volumes, ..Candidates::default() });
+    situation
+}
+
+#[test]
+fn with_no_free_slot_tagged_volumes_are_looked_for() {
+    let situation = Situation::waiting();
+    situation.gives(&Step::Look(Look::Candidates(place())), &Reason::LookForVolumes);
+}
+
+#[test]
+fn a_tagged_volume_that_no_record_knows_becomes_the_pools_next_slot() {
+    let mut situation = found(vec![available(9)]);
+    let pool = Pool { version: 3, next_index: 7, ..Pool::new(place().pool) };
+    situation.seen.candidates.as_mut().unwrap().pool = Some(pool);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
+    let slot = written_slot(&transaction);
+    assert_eq!((&slot.id, &slot.zone, slot.epoch), (&slot_id(7), &place().zone, 0));
+    assert_eq!(slot.volumes[0].volume, volume(9));
+    assert_eq!(slot.volumes[0].device, device("/dev/sdf"));
+    assert_eq!(slot.volumes[0].created_at, available(9).created_at);
+}
+
+#[test]
+fn untagged_volumes_become_slots_oldest_first() {
+    let mut old = available(9);
+    old.created_at = hours_ago(2000);
+    let situation = found(vec![available(3), old, available(2)]);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 3 });
+    let order: Vec<_> = written_slots(&transaction)
+        .iter()
+        .map(|slot| (slot.id.index, slot.volumes[0].volume.clone()))
+        .collect();
+    assert_eq!(order, [(0, volume(9)), (1, volume(2)), (2, volume(3))]);
+}
+
+#[test]
+fn a_volume_with_a_slots_tag_becomes_that_slot_with_its_last_release() {
+    let situation = found(vec![tagged(
+        9,
+        &[(tags::SLOT, "cassandra-5"), (tags::RELEASED_AT, "2026-11-20T08:00:00.000Z")],
+    )]);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
+    let slot = written_slot(&transaction);
+    assert_eq!(slot.id, slot_id(5));
+    assert_eq!(slot.released_at, Some("2026-11-20T08:00:00Z".parse().unwrap()));
+}
+
+#[test]
+fn a_volume_whose_tag_names_a_slot_that_exists_is_left_alone_with_an_alarm() {
+    let mut situation = found(vec![tagged(9, &[(tags::SLOT, "cassandra-5")])]);
+    situation.seen.attached = Some(Vec::new());
+    situation.seen.candidates.as_mut().unwrap().slots.insert(slot_id(5));
+    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    let alarms = not_adopted(&situation.alarms());
+    assert!(alarms[0].contains("names a slot that exists"), "{alarms:?}");
+}
+
+#[test]
+fn a_slots_tag_of_another_pool_or_of_no_form_is_left_alone_with_an_alarm() {
+    for text in ["kafka-5", "cassandra", "cassandra-05"] {
+        let mut situation = found(vec![tagged(9, &[(tags::SLOT, text)])]);
+        situation.seen.attached = Some(Vec::new());
+        situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+        let alarms = not_adopted(&situation.alarms());
+        assert!(alarms[0].contains("names no slot of its pool"), "{alarms:?}");
+    }
+}
+
+#[test]
+fn a_multi_attach_volume_is_not_adopted_and_its_neighbour_is() {
+    let mut multi_attach = available(8);
+    multi_attach.multi_attach = true;
+    let situation = found(vec![multi_attach, available(9)]);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
+    assert_eq!(written_slot(&transaction).volumes[0].volume, volume(9));
+    let alarms = not_adopted(&situation.alarms());
+    assert!(alarms[0].starts_with("vol-00000008: it has Multi-Attach"), "{alarms:?}");
+}
+
+#[test]
+fn volumes_that_belong_to_a_slot_or_are_not_available_are_no_candidates() {
+    let mut situation = found(vec![available(8), on(9, 1, AttachmentState::Attached)]);
+    situation.seen.attached = Some(Vec::new());
+    situation.seen.candidates.as_mut().unwrap().owned.insert(volume(8));
+    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    assert_eq!(situation.alarms(), []);
+}
+
+#[test]
+fn two_volumes_with_one_slots_tag_are_both_left_alone_with_an_alarm_each() {
+    let mut situation = found(vec![
+        tagged(8, &[(tags::SLOT, "cassandra-5")]),
+        tagged(9, &[(tags::SLOT, "cassandra-5")]),
+    ]);
+    situation.seen.attached = Some(Vec::new());
+    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    let alarms = not_adopted(&situation.alarms());
+    assert_eq!(alarms.len(), 2);
+    assert!(alarms[0].contains("2 volumes claim to be data of one slot"), "{alarms:?}");
+}
+
+fn found_for_two_volumes(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
+    let mut situation = found(volumes);
+    situation.claim().policy = Some(policy_of_two_volumes());
+    situation.seen.attached = Some(Vec::new());
+    situation
+}
+
+#[test]
+fn the_volumes_of_a_set_are_adopted_together_under_their_names_and_devices() {
+    let situation = found_for_two_volumes(vec![
+        tagged(8, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "log")]),
+        tagged(9, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "data")]),
+    ]);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
+    let set: Vec<_> = written_slot(&transaction)
+        .volumes
+        .iter()
+        .map(|known| (known.name.as_str(), known.volume.clone(), known.device.as_str()))
+        .collect();
+    assert_eq!(set, [("data", volume(9), "/dev/sdf"), ("log", volume(8), "/dev/sdg")]);
+}
+
+#[test]
+fn a_set_that_is_not_whole_is_left_alone_with_an_alarm() {
+    let situations = [
+        (vec![tagged(8, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "log")])], "is named data"),
+        (
+            vec![
+                tagged(7, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "data")]),
+                tagged(8, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "log")]),
+                tagged(9, &[(tags::SLOT, "cassandra-5"), (tags::VOLUME, "hints")]),
+            ],
+            "vol-00000009 carries the same slot's tag",
+        ),
+        (vec![available(9)], "slots of this pool have several volumes"),
+    ];
+    for (volumes, problem) in situations {
+        let expected = volumes.len();
+        let situation = found_for_two_volumes(volumes);
+        situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+        let alarms = not_adopted(&situation.alarms());
+        assert_eq!(alarms.len(), expected);
+        assert!(alarms[0].contains(problem), "{alarms:?}");
+    }
+}
+
+/// The last index there is can't be followed by another; whoever wrote that tag must hear of it, and everyone else's
+/// volumes are adopted all the same.
+#[test]
+fn a_slots_tag_with_the_last_index_does_not_keep_other_volumes_from_being_adopted() {
+    let mut situation =
+        found(vec![tagged(8, &[(tags::SLOT, "cassandra-4294967295")]), available(9)]);
+    situation.seen.attached = Some(Vec::new());
+    let decided = situation.decided();
+    let Step::Commit(transaction) = &decided.step else {
+        panic!("nothing is adopted: {} {:?}", decided.reason, decided.alarms)
+    };
+    assert!(written_slots(transaction).iter().any(|slot| slot.volumes[0].volume == volume(9)));
+    assert!(!decided.alarms.is_empty());
+}
+
+// None free.
+
+#[test]
+fn a_waiter_with_nothing_to_adopt_waits_for_the_slot_that_is_being_released() {
+    let mut situation = Situation::waiting_for_none();
+    situation.zone().coming = vec![coming(0, 50), coming(1, 51)];
+    let reason = Reason::WaitingForSlot { slot: slot_id(0), holder: instance(50) };
+    situation.rests(Some(launch_action()), &reason);
+    situation.zone().earlier = vec![earlier_waiter(2)];
+    let reason = Reason::WaitingForSlot { slot: slot_id(1), holder: instance(51) };
+    situation.rests(Some(launch_action()), &reason);
+}
+
+#[test]
+fn with_nothing_free_or_coming_volumes_in_other_hands_are_looked_at() {
+    let mut situation = Situation::waiting_for_none();
+    situation.seen.attached = None;
+    situation.gives(&Step::Look(Look::Attached(place())), &Reason::LookForStrangers);
+    situation.seen.attached = Some(Vec::new());
+    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+}
+
+#[test]
+fn a_tagged_volume_on_an_instance_that_was_never_given_it_is_reported() {
+    let mut situation = Situation::waiting_for_none();
+    let mut strange = on(9, 77, AttachmentState::Attached);
+    strange.tags.remove(tags::SLOT);
+    situation.seen.attached = Some(vec![on(8, 50, AttachmentState::Attached), strange]);
+    let alarms = not_adopted(&situation.alarms());
+    assert_eq!(alarms.len(), 1);
+    assert!(alarms[0].starts_with("vol-00000009: it is attached to i-0000004d"), "{alarms:?}");
+}
+
+// Attaching.
+
+#[test]
+fn an_available_volume_of_the_leased_slot_is_attached_at_its_recorded_device() {
+    let mut situation = Situation::leased();
+    situation.slot().volumes[0].device = device("/dev/sdh");
+    situation.gives_effect(
+        Effect::Attach(volume(1), device("/dev/sdh")),
+        &Reason::Attach { volume: volume(1) },
+    );
+}
+
+#[test]
+fn an_instance_that_is_still_pending_is_waited_for_without_polling() {
+    let mut situation = Situation::leased();
+    situation.runs_as(InstanceState::Pending);
+    situation.rests(Some(launch_action()), &Reason::InstancePending);
+}
+
+#[test]
+fn an_announced_running_state_is_polled_for() {
+    let mut situation = Situation::leased();
+    situation.runs_as(InstanceState::Pending);
+    situation.subject.hint = Some(InstanceState::Running);
+    situation.gives(&Step::Poll, &Reason::InstancePending);
+    situation.seen.answers.polls = 4;
+    situation.rests(Some(launch_action()), &Reason::InstancePending);
+}
+
+#[test]
+fn an_attaching_volume_is_polled() {
+    let mut situation = Situation::leased();
+    situation.show(on(1, 1, AttachmentState::Attaching));
+    situation.gives(&Step::Poll, &attaching(1));
+}
+
+#[test]
+fn an_attachment_that_just_ends_or_hangs_is_not_taken_for_attached() {
+    for state in
+        [AttachmentState::Detaching, AttachmentState::Busy, AttachmentState::Other("new".into())]
+    {
+        let mut situation = Situation::attached();
+        situation.show(on(1, 1, state));
+        situation.gives(&Step::Poll, &attaching(1));
+    }
+}
+
+#[test]
+fn a_volume_that_the_describe_shows_available_after_an_accepted_attach_is_not_attached_again() {
+    let mut situation = Situation::leased();
+    situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(9))]);
+    situation.gives(&Step::Poll, &attaching(1));
+    situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(10))]);
+    situation.gives_effect(
+        Effect::Attach(volume(1), device("/dev/sdf")),
+        &Reason::Attach { volume: volume(1) },
+    );
+}
+
+#[test]
+fn an_attachment_stuck_for_90_seconds_gets_another_device_on_record_before_it_is_detached() {
+    let stuck = Reason::StuckAttaching { volume: volume(1) };
+    let mut situation = Situation::leased();
+    situation.show(on(1, 1, AttachmentState::Attaching));
+    situation.attachment(1).attached_at = seconds_ago(89);
+    situation.gives(&Step::Poll, &attaching(1));
+    situation.attachment(1).attached_at = seconds_ago(90);
+    situation.seen.described.instance.as_mut().unwrap().devices.push("/dev/sdf".to_owned());
+    let transaction = situation.gives_transaction("change device", &stuck);
+    let changed = written_slot(&transaction).clone();
+    assert_eq!(changed.volumes[0].device, device("/dev/sdg"));
+    situation.seen.slot = Some(changed);
+    situation.gives_effect(Effect::Detach(volume(1)), &stuck);
+    situation.show(available(1));
+    situation.gives_effect(
+        Effect::Attach(volume(1), device("/dev/sdg")),
+        &Reason::Attach { volume: volume(1) },
+    );
+}
+
+#[test]
+fn a_taken_device_in_either_spelling_means_another_one_on_record_first() {
+    for name in ["/dev/sdf", "/dev/xvdf"] {
+        let mut situation = Situation::leased();
+        situation.seen.described.instance.as_mut().unwrap().devices.push(name.to_owned());
+        let reason = Reason::DeviceTaken { volume: volume(1), device: device("/dev/sdf") };
+        let transaction = situation.gives_transaction("change device", &reason);
+        assert_eq!(written_slot(&transaction).volumes[0].device, device("/dev/sdg"));
+    }
+}
+
+#[test]
+fn another_device_is_neither_taken_on_the_instance_nor_meant_for_another_volume_of_the_slot() {
+    let mut situation = Situation::leased();
+    situation.slot().volumes.push(slot_volume("log", 2, "/dev/xvdg"));
+    situation.seen.answers.devices_taken =
+        BTreeSet::from([device("/dev/sdf"), device("/dev/xvdh")]);
+    let reason = Reason::DeviceTaken { volume: volume(1), device: device("/dev/sdf") };
+    let transaction = situation.gives_transaction("change device", &reason);
+    assert_eq!(written_slot(&transaction).volumes[0].device, device("/dev/sdi"));
+}
+
+/// The describe of the instance may be ahead of the describe of the volume.
+#[test]
+fn a_device_that_this_very_attachment_took_is_no_reason_for_another_one() {
+    let mut situation = Situation::leased();
+    situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(1))]);
+    situation.seen.described.instance.as_mut().unwrap().devices.push("/dev/sdf".to_owned());
+    situation.gives(&Step::Poll, &attaching(1));
+}
+
+#[test]
+fn with_every_device_taken_the_launch_is_held_with_an_alarm() {
+    let mut situation = Situation::leased();
+    situation.seen.answers.devices_taken = volume_pool::ids::DeviceName::candidates().collect();
+    assert!(matches!(&situation.alarms()[..], [Alarm::AttachRefused { .. }]));
+    situation.rests(Some(launch_action()), &Reason::NoDeviceLeft);
+}
+
+#[test]
+fn a_refused_attachment_is_looked_at_again_tried_four_times_and_then_held_with_an_alarm() {
+    let mut situation = Situation::leased();
+    let attach = Effect::Attach(volume(1), device("/dev/sdf"));
+    let refusal = Refusal::IncorrectState("it is busy".into());
+    situation.seen.answers.attach_refused = BTreeMap::from([(volume(1), (1, refusal.clone()))]);
+    situation.gives(&Step::Poll, &attaching(1));
+    situation.seen.answers.polls = 1;
+    situation.gives_effect(attach, &Reason::Attach { volume: volume(1) });
+    situation.seen.answers.attach_refused = BTreeMap::from([(volume(1), (4, refusal))]);
+    let problem = "it is busy".to_owned();
+    situation.rests(
+        Some(launch_action()),
+        &Reason::AttachRefused { volume: volume(1), problem: problem.clone() },
+    );
+    assert_eq!(situation.alarms(), [Alarm::AttachRefused { volume: volume(1), problem }]);
+}
+
+#[test]
+fn a_volume_on_a_recent_holder_is_waited_for_and_never_forced() {
+    let mut situation = Situation::leased();
+    situation.show(on(1, 90, AttachmentState::Attached));
+    let reason = Reason::OnEarlierHolder { volume: volume(1), instance: instance(90) };
+    situation.gives(&Step::Poll, &reason);
+    situation.seen.answers.polls = 4;
+    situation.rests(Some(launch_action()), &reason);
+}
+
+#[test]
+fn a_volume_on_a_stranger_sets_the_slot_apart_and_its_holder_waits_again() {
+    let mut situation = Situation::leased();
+    situation.show(on(1, 77, AttachmentState::Attached));
+    let problem = "it is attached to i-0000004d, which never held the slot".to_owned();
+    let reason = Reason::Quarantine { volume: volume(1), problem: problem.clone() };
+    let transaction = situation.gives_transaction("quarantine", &reason);
+    assert_eq!(written_slot(&transaction).state, SlotState::Quarantined);
+    assert_eq!(written_claim(&transaction).0.phase, Phase::Waiting { place: place(), since: NOW });
+    let alarm = Alarm::Quarantined { slot: slot_id(0), volume: volume(1), problem };
+    assert_eq!(situation.alarms(), [alarm]);
+}
+
+#[test]
+fn a_volume_that_can_not_be_used_sets_the_slot_apart() {
+    let mut multi_attach = available(1);
+    multi_attach.multi_attach = true;
+    let mut managed = on(1, 1, AttachmentState::Attached);
+    managed.attachments[0].instance = None;
+    let mut broken = available(1);
+    broken.state = VolumeState::Other("error".to_owned());
+    for (shown, problem) in [
+        (multi_attach, "it has Multi-Attach enabled, so EC2 would not keep two holders apart"),
+        (managed, "it is attached to a resource that AWS manages"),
+        (broken, "EC2 shows it error"),
+    ] {
+        let mut situation = Situation::leased();
+        situation.show(shown);
+        let reason = Reason::Quarantine { volume: volume(1), problem: problem.to_owned() };
+        situation.gives_transaction("quarantine", &reason);
+    }
+}
+
+#[test]
+fn a_volume_that_is_not_shown_is_waited_for_and_never_let_go() {
+    let mut situation = Situation::leased();
+    situation.seen.described.volumes.clear();
+    let reason = Reason::VolumeNotShown { volume: volume(1) };
+    situation.gives(&Step::Poll, &reason);
+    situation.seen.answers.polls = 1000;
+    situation.rests(Some(launch_action()), &reason);
+}
+
+#[test]
+fn a_volume_in_creation_or_in_use_by_nobody_yet_is_waited_for() {
+    for state in [VolumeState::Creating, VolumeState::InUse] {
+        let mut situation = Situation::leased();
+        let mut shown = available(1);
+        shown.state = state;
+        situation.show(shown);
+        situation.gives(&Step::Poll, &attaching(1));
+    }
+}
+
+// Verifying.
+
+#[test]
+fn an_attached_volume_that_would_be_deleted_with_the_instance_is_set_to_stay() {
+    let mut situation = Situation::attached();
+    situation.attachment(1).delete_on_termination = DeleteOnTermination::Delete;
+    situation.attachment(1).device = "/dev/xvdf".to_owned();
+    situation.gives_effect(
+        Effect::KeepOnTermination("/dev/xvdf".to_owned()),
+        &Reason::KeepVolume { volume: volume(1) },
+    );
+}
+
+#[test]
+fn missing_tags_are_set_on_the_volumes_and_then_on_the_instance() {
+    let mut situation = Situation::attached();
+    situation.seen.described.instance.as_mut().unwrap().tags.clear();
+    let shown = situation.seen.described.volumes.get_mut(&volume(1)).unwrap();
+    shown.tags.remove(tags::VOLUME);
+    let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let wanted = tags(&[("stateful-asg:slot", "cassandra-0"), ("stateful-asg:volume", "data")]);
+    let resource = volume(1).to_string();
+    situation.gives_effect(
+        Effect::Tag(resource.clone(), wanted),
+        &Reason::TagsMissing { resource: resource.clone() },
+    );
+    situation.seen.answers.tagged.insert(resource);
+    let wanted = tags(&[
+        ("stateful-asg:slot", "cassandra-0"),
+        ("stateful-asg:index", "0"),
+        ("stateful-asg:volume:data", "vol-00000001"),
+    ]);
+    let resource = instance(1).to_string();
+    situation.gives_effect(
+        Effect::Tag(resource.clone(), wanted),
+        &Reason::TagsMissing { resource: resource.clone() },
+    );
+    situation.seen.answers.tagged.insert(resource);
+    situation.gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
+}
+
+#[test]
+fn a_verified_slot_lets_the_launch_continue() {
+    Situation::attached().gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
+}
+
+#[test]
+fn one_volume_of_several_is_not_enough_to_continue() {
+    let mut situation = Situation::attached();
+    situation.slot().volumes.push(slot_volume("log", 2, "/dev/sdg"));
+    situation.show(available(2));
+    situation.gives_effect(
+        Effect::Attach(volume(2), device("/dev/sdg")),
+        &Reason::Attach { volume: volume(2) },
+    );
+}
+
+#[test]
+fn an_answer_that_finds_no_active_action_is_sent_again_and_then_left_to_reconcile() {
+    let mut situation = Situation::attached();
+    let verified = Reason::Verified { slot: slot_id(0) };
+    for tries in 1..3 {
+        situation.seen.answers.no_active_action = tries;
+        situation.seen.answers.polls = tries - 1;
+        situation.gives(&Step::Poll, &Reason::NoActiveActionYet);
+        situation.seen.answers.polls = tries;
+        situation.gives_effect(go_on(), &verified);
+    }
+    situation.seen.answers.no_active_action = 3;
+    situation.rests(None, &Reason::NoActiveActionYet);
+}
+
+/// Nothing of it is on record, so nobody would come back to it.
+#[test]
+fn an_answer_by_hook_that_finds_no_active_action_is_not_taken_for_answered() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    situation.seen.claim = Some(Claim { action: None, ..claim() });
+    situation.seen.hooks = Some(our_hooks());
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.seen.answers.no_active_action = 1;
+    let decided = situation.decided();
+    assert!(
+        !matches!(decided.step, Step::Rest { work_left: false, .. }),
+        "{}, while the instance still waits under our hook",
+        decided.reason
+    );
+}
+
+// Records that contradict each other.
+
+#[test]
+fn a_claim_and_a_slot_that_disagree_are_not_touched() {
+    let disagreeing = [
+        None,
+        Some(free_slot(0)),
+        Some(Slot { epoch: 4, ..situation::leased_slot() }),
+        Some(situation::releasing_slot()),
+        Some(Slot { state: SlotState::Leased { holder: instance(2) }, ..situation::leased_slot() }),
+    ];
+    for slot in disagreeing {
+        let mut situation = Situation::attached();
+        situation.seen.slot = slot;
+        let decided = situation.decided();
+        assert!(matches!(decided.step, Step::Rest { work_left: true, .. }), "{decided:?}");
+        assert_eq!(decided.reason, Reason::RecordsDisagree);
+        assert_eq!(decided.alarms, [Alarm::RecordsDisagree]);
+    }
+}
+
+#[test]
+fn a_launch_held_for_records_that_disagree_is_kept_alive() {
+    let mut situation = Situation::attached();
+    situation.seen.slot = None;
+    situation.rests(Some(launch_action()), &Reason::RecordsDisagree);
+}
+
+/// An instance id that lives twice.
+#[test]
+fn a_launch_whose_last_release_has_not_ended_finishes_that_first() {
+    let mut situation = Situation::leased();
+    situation.seen.claim =
+        Some(Claim { action: Some(launch_action()), ..situation::leaving_claim() });
+    situation.seen.slot = Some(situation::releasing_slot());
+    situation.seen.answers.not_attached = BTreeSet::from([volume(1)]);
+    situation.gives_transaction("release", &Reason::Detached { slot: slot_id(0) });
+    situation.seen.answers.not_attached.clear();
+    let decided = situation.decided();
+    assert_eq!(decided.reason, Reason::WaitingForTermination { slot: slot_id(0) });
+}
+
+// Settled.
+
+#[test]
+fn past_its_hook_a_launched_instance_is_settled() {
+    for state in [
+        LifecycleState::PendingProceed,
+        LifecycleState::InService,
+        LifecycleState::Other("Standby".into()),
+    ] {
+        let mut situation = Situation::attached();
+        situation.shown_as(state.clone());
+        situation.settles(&Reason::NothingWaitedFor { state: state.to_string() });
+        situation.seen.claim = None;
+        situation.settles(&Reason::NothingWaitedFor { state: state.to_string() });
+    }
+}
+
+#[test]
+fn a_waiter_whose_launch_is_over_leaves_the_queue() {
+    let mut situation = Situation::waiting();
+    situation.shown_as(LifecycleState::InService);
+    let reason = Reason::LaunchOver { state: "InService".to_owned() };
+    let transaction = situation.gives_transaction("close", &reason);
+    assert_eq!(written_claim(&transaction).0.phase, Phase::Closed);
+}
+
+#[test]
+fn an_instance_that_does_not_wait_yet_is_looked_at_again_and_then_come_back_to() {
+    for claim in [None, Some(waiting_claim())] {
+        let mut situation = Situation::launching();
+        situation.seen.claim = claim;
+        situation.shown_as(LifecycleState::Pending);
+        situation.gives(&Step::Poll, &Reason::NotYetWaiting);
+        situation.seen.answers.polls = 4;
+        situation.rests(None, &Reason::NotYetWaiting);
+    }
+}
+
+#[test]
+fn a_waiter_that_auto_scaling_does_not_show_is_not_let_go() {
+    let mut situation = Situation::waiting();
+    situation.seen.described.group_instance = None;
+    situation.gives(&Step::Poll, &Reason::NotInGroup);
+    situation.seen.answers.polls = 4;
+    situation.rests(None, &Reason::NotInGroup);
+}
+
+#[test]
+fn an_event_of_an_instance_that_nobody_shows_yet_is_looked_into_again() {
+    let mut situation = Situation::launching();
+    situation.seen.described = volume_pool::observation::Described::default();
+    situation.gives(&Step::Poll, &Reason::NotInGroup);
+}
+
+#[test]
+fn nothing_is_decided_by_the_clock_alone_for_a_lease() {
+    let mut situation = Situation::attached();
+    situation.shown_as(LifecycleState::InService);
+    let later = NOW.plus(seconds(90 * 24 * 3600));
+    let decided = volume_pool::decide::decide(&situation.subject, &situation.seen, later);
+    assert_eq!(decided.step, Step::Rest { work_left: false, heartbeat: None });
+}
