@@ -17,9 +17,9 @@ help: ## List these commands
 demo: ## Watch a group of three lose an instance and get it back with the same volume
 	@if ! ls -d "$(TARGET)"/debug/deps/libaws_sdk_ec2-*.rlib >/dev/null 2>&1; then \
 		echo 'Building. The first build takes some minutes (about 5 on two cores) and a few GB of memory: the functions'; \
-		echo 'talk to AWS through its official SDK, and the EC2 part alone (aws-sdk-ec2) is hundreds of thousands of'; \
-		echo 'lines of generated code for some 700 operations, one crate that cargo compiles in one piece: the counter'; \
-		echo 'below stands still at it for a while. Later builds take seconds.'; \
+		echo 'talk to AWS through its official SDK, and the EC2 part alone (aws-sdk-ec2) is over a million lines of'; \
+		echo 'generated code, some 760 operations in one crate, compiled in one piece: the counter below stands still'; \
+		echo 'at it for a while. Later builds take seconds.'; \
 	fi
 	$(CARGO) build --workspace --bins --locked
 	"$(TARGET)/debug/demo"

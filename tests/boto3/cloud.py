@@ -38,10 +38,14 @@ class Cloud:
             [
                 str(pathlib.Path(binaries, "local-cloud").resolve(strict=True)),
                 "serve",
-                "--listen", "127.0.0.1:0",
-                "--lifecycle", str(functions["lifecycle"]),
-                "--reconcile", str(functions["reconcile"]),
-                "--speed", str(speed),
+                "--listen",
+                "127.0.0.1:0",
+                "--lifecycle",
+                str(functions["lifecycle"]),
+                "--reconcile",
+                str(functions["reconcile"]),
+                "--speed",
+                str(speed),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -115,7 +119,9 @@ class Cloud:
         try:
             return self._server.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Unmet(f"the server (pid {self._server.pid}) did not stop within {STOP_SECONDS} s of SIGTERM") from None
+            raise Unmet(
+                f"the server (pid {self._server.pid}) did not stop within {STOP_SECONDS} s of SIGTERM"
+            ) from None
 
     def discard(self):
         """Whatever happened, nothing of this run stays behind."""
@@ -143,9 +149,9 @@ def without_aws(environment):
 
 
 def check_that_it_stops(report, cloud):
-    with report.check("both functions have been started"):
-        running = {pathlib.Path(command.split()[0]).name for _, command in cloud.functions_running()}
-        true({"lifecycle", "reconcile"} <= running, f"running are {running or 'none'}")
+    with report.check("function processes are running now"):
+        # At least the one that the schedule starts each minute; without any the last check would say nothing.
+        eventually("a function runs", lambda: (bool(cloud.functions_running()), "none"), cloud.seconds(120) + 5)
     with report.check("SIGTERM ends the server with exit code 0"):
         started = time.monotonic()
         code = cloud.stop()

@@ -1,7 +1,18 @@
 """RunInstances to TerminateInstances, and attaching volumes to what lives in between."""
 
 from harness import equal, eventually, quickly, refused, true
-from shapes import IMAGE, INSTANCE_TYPE, create_volume, instance_of, run_instance, tag_map, tagged, volume_of, where, with_tag
+from shapes import (
+    IMAGE,
+    INSTANCE_TYPE,
+    create_volume,
+    instance_of,
+    run_instance,
+    tag_map,
+    tagged,
+    volume_of,
+    where,
+    with_tag,
+)
 
 
 def attached(ec2, volume, instance):
@@ -44,7 +55,10 @@ def instances(report, cloud):
 
     with report.check("AttachVolume answers attaching; waiter volume_in_use; both sides show it attached"):
         made = ec2.attach_volume(VolumeId=volume, InstanceId=one, Device="/dev/sdf")
-        equal((made["State"], made["Device"], made["InstanceId"], made["VolumeId"]), ("attaching", "/dev/sdf", one, volume))
+        equal(
+            (made["State"], made["Device"], made["InstanceId"], made["VolumeId"]),
+            ("attaching", "/dev/sdf", one, volume),
+        )
         ec2.get_waiter("volume_in_use").wait(VolumeIds=[volume], WaiterConfig=quickly())
         attached(ec2, volume, one)
         seen = volume_of(ec2, volume)
@@ -52,17 +66,23 @@ def instances(report, cloud):
         equal(seen["Attachments"][0]["DeleteOnTermination"], False, "DeleteOnTermination")
         mappings = {it["DeviceName"]: it["Ebs"] for it in instance_of(ec2, one)["BlockDeviceMappings"]}
         equal((mappings["/dev/sdf"]["VolumeId"], mappings["/dev/sdf"]["Status"]), (volume, "attached"), "the mapping")
-    with report.check("filters attachment.instance-id, attachment.device, attachment.status, attachment.delete-on-termination"):
+    with report.check(
+        "filters attachment.instance-id, attachment.device, attachment.status, attachment.delete-on-termination"
+    ):
         for name, value in {
             "attachment.instance-id": one,
             "attachment.device": "/dev/sdf",
             "attachment.status": "attached",
             "attachment.delete-on-termination": "false",
         }.items():
-            found = ec2.describe_volumes(Filters=[{"Name": name, "Values": [value]}] + with_tag("set", "instances"))["Volumes"]
+            found = ec2.describe_volumes(Filters=[{"Name": name, "Values": [value]}] + with_tag("set", "instances"))[
+                "Volumes"
+            ]
             equal([it["VolumeId"] for it in found], [volume], name)
         found = ec2.describe_instances(Filters=[{"Name": "block-device-mapping.volume-id", "Values": [volume]}])
-        equal([it["InstanceId"] for r in found["Reservations"] for it in r["Instances"]], [one], "the instance by volume")
+        equal(
+            [it["InstanceId"] for r in found["Reservations"] for it in r["Instances"]], [one], "the instance by volume"
+        )
 
     spare, elsewhere = create_volume(ec2, zone), create_volume(ec2, other_zone)
     with report.check("attached already: VolumeInUse, here and elsewhere"):
@@ -75,10 +95,20 @@ def instances(report, cloud):
     with report.check("a device in use: InvalidParameterValue, naming it"):
         refusal = refused("InvalidParameterValue", ec2.attach_volume, VolumeId=spare, InstanceId=one, Device="/dev/sdf")
         true("/dev/sdf" in refusal.message, f"the message is {refusal.message!r}")
-    with report.check("attaching what does not exist, or to what does not exist: InvalidVolume.NotFound, InvalidInstanceID.NotFound"):
+    with report.check(
+        "attaching what does not exist, or to what does not exist: InvalidVolume.NotFound, InvalidInstanceID.NotFound"
+    ):
         missing = {"VolumeId": "vol-0ffffffffffffffff", "InstanceId": "i-0ffffffffffffffff"}
-        refused("InvalidVolume.NotFound", ec2.attach_volume, VolumeId=missing["VolumeId"], InstanceId=one, Device="/dev/sdg")
-        refused("InvalidInstanceID.NotFound", ec2.attach_volume, VolumeId=spare, InstanceId=missing["InstanceId"], Device="/dev/sdg")
+        refused(
+            "InvalidVolume.NotFound", ec2.attach_volume, VolumeId=missing["VolumeId"], InstanceId=one, Device="/dev/sdg"
+        )
+        refused(
+            "InvalidInstanceID.NotFound",
+            ec2.attach_volume,
+            VolumeId=spare,
+            InstanceId=missing["InstanceId"],
+            Device="/dev/sdg",
+        )
         refused("InvalidInstanceID.NotFound", ec2.describe_instances, InstanceIds=[missing["InstanceId"]])
         refused("InvalidVolume.NotFound", ec2.detach_volume, VolumeId=missing["VolumeId"])
     with report.check("attach and detach honour DryRun"):
@@ -86,7 +116,9 @@ def instances(report, cloud):
         refused("DryRunOperation", ec2.detach_volume, VolumeId=volume, InstanceId=one, DryRun=True)
         equal(volume_of(ec2, spare)["State"], "available", "the state of what was attached dryly")
 
-    with report.check("detaching from the wrong instance: InvalidAttachment.NotFound; what is not attached: IncorrectState"):
+    with report.check(
+        "detaching from the wrong instance: InvalidAttachment.NotFound; what is not attached: IncorrectState"
+    ):
         refused("InvalidAttachment.NotFound", ec2.detach_volume, VolumeId=volume, InstanceId=two)
         refused("IncorrectState", ec2.detach_volume, VolumeId=spare)
         refused(("IncorrectState", "InvalidAttachment.NotFound"), ec2.detach_volume, VolumeId=spare, InstanceId=one)
@@ -110,9 +142,15 @@ def instances(report, cloud):
         ec2.get_waiter("instance_running").wait(InstanceIds=[two], WaiterConfig=quickly())
         refused("InvalidInstanceID.NotFound", ec2.stop_instances, InstanceIds=["i-0ffffffffffffffff"])
 
-    with report.check("TerminateInstances: shutting-down, waiter instance_terminated; the volume attached later survives"):
+    with report.check(
+        "TerminateInstances: shutting-down, waiter instance_terminated; the volume attached later survives"
+    ):
         change = ec2.terminate_instances(InstanceIds=[two])["TerminatingInstances"][0]
-        equal((change["PreviousState"]["Name"], change["CurrentState"]["Name"]), ("running", "shutting-down"), "the change")
+        equal(
+            (change["PreviousState"]["Name"], change["CurrentState"]["Name"]),
+            ("running", "shutting-down"),
+            "the change",
+        )
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[two], WaiterConfig=quickly())
         ec2.get_waiter("volume_available").wait(VolumeIds=[volume], WaiterConfig=quickly())
         equal(instance_of(ec2, two)["State"], {"Code": 48, "Name": "terminated"}, "the state")
@@ -120,7 +158,13 @@ def instances(report, cloud):
         change = ec2.terminate_instances(InstanceIds=[two])["TerminatingInstances"][0]
         equal(change["CurrentState"]["Name"], "terminated", "the state")
         refused(("IncorrectInstanceState", "IncorrectState"), ec2.start_instances, InstanceIds=[two])
-        refused(("IncorrectState", "IncorrectInstanceState"), ec2.attach_volume, VolumeId=volume, InstanceId=two, Device="/dev/sdf")
+        refused(
+            ("IncorrectState", "IncorrectInstanceState"),
+            ec2.attach_volume,
+            VolumeId=volume,
+            InstanceId=two,
+            Device="/dev/sdf",
+        )
 
     with report.check("ModifyInstanceAttribute sets DeleteOnTermination, and termination then deletes the volume"):
         ec2.attach_volume(VolumeId=spare, InstanceId=one, Device="/dev/sdg")
@@ -133,7 +177,9 @@ def instances(report, cloud):
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[one], WaiterConfig=quickly())
         ec2.get_waiter("volume_deleted").wait(VolumeIds=[spare], WaiterConfig=quickly())
 
-    crowd = [run_instance(ec2, zone, wait=False, TagSpecifications=tagged("instance", {"set": "crowd"})) for _ in range(12)]
+    crowd = [
+        run_instance(ec2, zone, wait=False, TagSpecifications=tagged("instance", {"set": "crowd"})) for _ in range(12)
+    ]
     with report.check("paginator describe_instances: pages of 5, nothing twice, nothing left out"):
         pages = list(
             ec2.get_paginator("describe_instances").paginate(

@@ -62,7 +62,11 @@ def volumes(report, cloud):
         base = {"AvailabilityZone": zone, "Size": 10, "VolumeType": "gp3"}
         for change in ({"Iops": 2000}, {"Iops": 90000}, {"Throughput": 5000}, {"Size": 0}, {"Size": 70000}):
             refused(INVALID_PARAMETER, ec2.create_volume, **(base | change))
-        refused(INVALID_PARAMETER + ("InvalidParameterDependency",), ec2.create_volume, **(base | {"VolumeType": "gp2", "Throughput": 200}))
+        refused(
+            INVALID_PARAMETER + ("InvalidParameterDependency",),
+            ec2.create_volume,
+            **(base | {"VolumeType": "gp2", "Throughput": 200}),
+        )
         refused(INVALID_PARAMETER + ("UnknownVolumeType",), ec2.create_volume, **(base | {"VolumeType": "gp9"}))
     with report.check("neither a size nor a snapshot: MissingParameter"):
         refused("MissingParameter", ec2.create_volume, AvailabilityZone=zone, VolumeType="gp3")
@@ -87,13 +91,17 @@ def volumes(report, cloud):
     with report.check("something that is no volume id is refused"):
         refused(("InvalidParameterValue", "InvalidVolumeID.Malformed"), ec2.describe_volumes, VolumeIds=["nonsense"])
 
-    crowd = [create_volume(ec2, cloud.zone("ab"[i % 2]), {"set": "crowd", "number": f"n{i}"}, wait=False) for i in range(12)]
+    crowd = [
+        create_volume(ec2, cloud.zone("ab"[i % 2]), {"set": "crowd", "number": f"n{i}"}, wait=False) for i in range(12)
+    ]
     ec2.get_waiter("volume_available").wait(VolumeIds=crowd, WaiterConfig=quickly())
 
     def ids(*filters):
         return {volume["VolumeId"] for volume in ec2.describe_volumes(Filters=sum(filters, []))["Volumes"]}
 
-    with report.check("filters: tag, tag-key, zone, status, type, size; wildcards; several values or, several filters and"):
+    with report.check(
+        "filters: tag, tag-key, zone, status, type, size; wildcards; several values or, several filters and"
+    ):
         crowd_tag = with_tag("set", "crowd")
         equal(ids(crowd_tag), set(crowd), "tag:set")
         equal(ids(where(tag_key="number")), set(crowd), "tag-key")
@@ -109,7 +117,9 @@ def volumes(report, cloud):
         refused("InvalidParameterValue", ec2.describe_volumes, Filters=where(colour="green"))
 
     with report.check("paginator describe_volumes: pages of 5, nothing twice, nothing left out"):
-        pages = list(ec2.get_paginator("describe_volumes").paginate(Filters=crowd_tag, PaginationConfig={"PageSize": 5}))
+        pages = list(
+            ec2.get_paginator("describe_volumes").paginate(Filters=crowd_tag, PaginationConfig={"PageSize": 5})
+        )
         sizes = [len(page["Volumes"]) for page in pages]
         true(max(sizes) <= 5 and len(pages) >= 3, f"the pages hold {sizes}")
         seen = [volume["VolumeId"] for page in pages for volume in page["Volumes"]]
@@ -132,7 +142,12 @@ def volumes(report, cloud):
         equal(shown, wanted, "DescribeTags")
     with report.check("tags of a volume that does not exist, and tags that begin with aws:, are refused"):
         refused("InvalidVolume.NotFound", ec2.create_tags, Resources=["vol-0ffffffffffffffff"], Tags=tags(a="b"))
-        refused(("InvalidParameterValue", "TagPolicyViolation"), ec2.create_tags, Resources=crowd[:1], Tags=tags(**{"aws:mine": "b"}))
+        refused(
+            ("InvalidParameterValue", "TagPolicyViolation"),
+            ec2.create_tags,
+            Resources=crowd[:1],
+            Tags=tags(**{"aws:mine": "b"}),
+        )
 
     with report.check("DeleteVolume, and waiter volume_deleted"):
         for volume in crowd:

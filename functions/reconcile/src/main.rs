@@ -14,13 +14,9 @@ const AT_ONCE: usize = 8;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment is read here and nowhere else"
-    )]
-    let function = Function::start(|name| std::env::var(name).ok())
-        .await
-        .inspect_err(|problem| {
+    #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+    let function =
+        Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
             tracing::error!(problem = %problem, "the function can't start");
         })?;
     run(service_fn(|event| handle(&function, event))).await
@@ -29,9 +25,9 @@ async fn main() -> Result<(), Error> {
 async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Error> {
     let deadline = Timestamp::from_millis(event.context.deadline);
     match function.read(&event.payload) {
-        Some(Event::InstanceState { instance, state }) => Ok(function
-            .run(instance, Trigger::InstanceState(state), deadline)
-            .await?),
+        Some(Event::InstanceState { instance, state }) => {
+            Ok(function.run(instance, Trigger::InstanceState(state), deadline).await?)
+        }
         Some(Event::Schedule) => Ok(every_open_claim(function, deadline).await?),
         Some(Event::Lifecycle(_)) => {
             tracing::info!(

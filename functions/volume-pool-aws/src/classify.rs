@@ -125,9 +125,7 @@ where
 /// Whether Auto Scaling says that it knows no such group (`ValidationError`, which the model does not list).
 pub(crate) fn group_unknown<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     code(error) == Some("ValidationError")
-        && error
-            .message()
-            .is_some_and(|message| message.to_lowercase().contains("not found"))
+        && error.message().is_some_and(|message| message.to_lowercase().contains("not found"))
 }
 
 /// Why a transaction was cancelled, one reason for each write in order; nothing where it failed in another way.
@@ -144,16 +142,12 @@ pub(crate) fn cancellation(
 
 /// Whether the condition of an update did not hold.
 pub(crate) fn condition_failed(error: &SdkError<UpdateItemError>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
 /// Whether the table to create exists already.
 pub(crate) fn table_exists(error: &SdkError<CreateTableError>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(CreateTableError::is_resource_in_use_exception)
+    error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception)
 }
 
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {

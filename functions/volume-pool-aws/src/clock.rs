@@ -10,10 +10,7 @@ use volume_pool::ports::Clock;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the Clock port's adapter"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock port's adapter")]
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
     }

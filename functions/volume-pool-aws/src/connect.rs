@@ -45,10 +45,7 @@ pub struct Settings {
 impl Settings {
     /// Settings for this lease table, with [`OPERATION_TIMEOUT`].
     pub fn new(table: impl Into<String>) -> Self {
-        Self {
-            table: table.into(),
-            operation_timeout: OPERATION_TIMEOUT,
-        }
+        Self { table: table.into(), operation_timeout: OPERATION_TIMEOUT }
     }
 }
 

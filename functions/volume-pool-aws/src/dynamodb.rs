@@ -35,10 +35,7 @@ pub struct LeaseTable {
 impl LeaseTable {
     /// The table of this name, through this client.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self {
-            client,
-            table: table.into(),
-        }
+        Self { client, table: table.into() }
     }
 
     async fn read_one(&self, key: &Key) -> Result<Option<(Key, Record)>, PortError> {
@@ -87,17 +84,11 @@ impl LeaseTable {
                 Verdict::Conflict => return Ok(Commit::Conflict),
                 Verdict::Contended(problem) => problem,
                 Verdict::Refused(problem) => {
-                    return Err(PortError::Denied {
-                        call: CALL,
-                        problem,
-                    });
+                    return Err(PortError::Denied { call: CALL, problem });
                 }
             };
             if attempt == CONTENDED_ATTEMPTS {
-                return Err(PortError::Transient {
-                    call: CALL,
-                    problem,
-                });
+                return Err(PortError::Transient { call: CALL, problem });
             }
             attempt += 1;
             tokio::time::sleep(longest_pause.mul_f64(fastrand::f64())).await;
@@ -150,22 +141,19 @@ impl LeaseStore for LeaseTable {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {
         let writes = transaction.writes.iter();
-        let items = writes
-            .map(|write| item::write(&self.table, write))
-            .collect::<Result<Vec<_>, _>>()?;
+        let items =
+            writes.map(|write| item::write(&self.table, write)).collect::<Result<Vec<_>, _>>()?;
         // Each attempt has the whole of the client's operation timeout; so has the call, retries included.
         let timeouts = self.client.config().timeout_config();
         let attempts = self.transact(transaction, items);
         match timeouts.and_then(aws_config::timeout::TimeoutConfig::operation_timeout) {
             None => attempts.await,
-            Some(longest) => tokio::time::timeout(longest, attempts)
-                .await
-                .unwrap_or_else(|_| {
-                    Err(PortError::Transient {
-                        call: "dynamodb:TransactWriteItems",
-                        problem: format!("{} took longer than {longest:?}", transaction.name),
-                    })
-                }),
+            Some(longest) => tokio::time::timeout(longest, attempts).await.unwrap_or_else(|_| {
+                Err(PortError::Transient {
+                    call: "dynamodb:TransactWriteItems",
+                    problem: format!("{} took longer than {longest:?}", transaction.name),
+                })
+            }),
         }
     }
 
@@ -188,35 +176,38 @@ impl LeaseStore for LeaseTable {
         match answer {
             Ok(_) => Ok(Poke::Left),
             Err(error) if classify::condition_failed(&error) => Ok(Poke::NoSuchGuard),
-            Err(error) => Err(classify::table_unanswered(
-                "dynamodb:UpdateItem",
-                &self.table,
-                &error,
-            )),
+            Err(error) => {
+                Err(classify::table_unanswered("dynamodb:UpdateItem", &self.table, &error))
+            }
         }
     }
 
-    async fn take_poke(&self, instance: &InstanceId) -> Result<(), PortError> {
+    async fn take_poke(
+        &self,
+        instance: &InstanceId,
+        guard: &InvocationId,
+    ) -> Result<(), PortError> {
         let answer = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(item::key(&Key::Claim(instance.clone()))))
             .update_expression("REMOVE #poked")
-            // An update creates what is not there; a claim must not come into being by this.
-            .condition_expression("attribute_exists(#pk)")
+            // Another guard's poke is not ours to take; nor must a claim come into being by this.
+            .condition_expression("#record.#guard.#invocation = :guard")
             .expression_attribute_names("#poked", item::POKED)
-            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_names("#record", item::RECORD)
+            .expression_attribute_names("#guard", "guard")
+            .expression_attribute_names("#invocation", "invocation")
+            .expression_attribute_values(":guard", AttributeValue::S(guard.to_string()))
             .send()
             .await;
         match answer {
             Ok(_) => Ok(()),
             Err(error) if classify::condition_failed(&error) => Ok(()),
-            Err(error) => Err(classify::table_unanswered(
-                "dynamodb:UpdateItem",
-                &self.table,
-                &error,
-            )),
+            Err(error) => {
+                Err(classify::table_unanswered("dynamodb:UpdateItem", &self.table, &error))
+            }
         }
     }
 }

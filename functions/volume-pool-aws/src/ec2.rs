@@ -8,7 +8,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
     EbsInstanceBlockDeviceSpecification, Filter, InstanceBlockDeviceMappingSpecification, Tag,
 };
-use volume_pool::ids::{DeviceName, InstanceId, VolumeId};
+use volume_pool::ids::{DeviceName, InstanceId, PoolName, VolumeId};
 use volume_pool::observation::{Instance, Volume, VolumeState, tags};
 use volume_pool::ports::{Answer, PortError, Volumes};
 use volume_pool::record::Place;
@@ -88,14 +88,8 @@ impl Volumes for Ec2 {
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
         let mut found = BTreeMap::new();
         for some in ids.chunks(FILTER_VALUES) {
-            let volumes = self
-                .describe_volumes(vec![filter("volume-id", some)])
-                .await?;
-            found.extend(
-                volumes
-                    .into_iter()
-                    .map(|volume| (volume.id.clone(), volume)),
-            );
+            let volumes = self.describe_volumes(vec![filter("volume-id", some)]).await?;
+            found.extend(volumes.into_iter().map(|volume| (volume.id.clone(), volume)));
         }
         Ok(found)
     }
@@ -111,6 +105,10 @@ impl Volumes for Ec2 {
             filter("status", [convert::volume_state_text(state)]),
         ])
         .await
+    }
+
+    async fn every_pool_volume(&self, pool: &PoolName) -> Result<Vec<Volume>, PortError> {
+        self.describe_volumes(vec![filter(&format!("tag:{}", tags::POOL), [pool])]).await
     }
 
     async fn attach(
@@ -162,12 +160,7 @@ impl Volumes for Ec2 {
     }
 
     async fn stop(&self, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self
-            .client
-            .stop_instances()
-            .instance_ids(instance.as_str())
-            .send()
-            .await;
+        let answer = self.client.stop_instances().instance_ids(instance.as_str()).send().await;
         classify::answer("ec2:StopInstances", answer)
     }
 
@@ -176,9 +169,7 @@ impl Volumes for Ec2 {
         resource: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<Answer, PortError> {
-        let tags = tags
-            .iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build());
+        let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
         let answer = self
             .client
             .create_tags()
@@ -192,8 +183,5 @@ impl Volumes for Ec2 {
 
 fn filter(name: &str, values: impl IntoIterator<Item = impl ToString>) -> Filter {
     let values = values.into_iter().map(|value| value.to_string());
-    Filter::builder()
-        .name(name)
-        .set_values(Some(values.collect()))
-        .build()
+    Filter::builder().name(name).set_values(Some(values.collect())).build()
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{error, info};
-use volume_pool::request::Ending;
 use volume_pool::decide::Subject;
 use volume_pool::event::{Event, LifecycleEvent};
 use volume_pool::ids::InstanceId;
 use volume_pool::invocation::LoopReport;
 use volume_pool::observation::InstanceState;
 use volume_pool::ports::{Clock, PortError};
+use volume_pool::request::Ending;
 use volume_pool::shell::{self, CallMade, Report};
 use volume_pool::{Allowance, Timestamp};
 
@@ -94,17 +94,9 @@ impl Function {
                 }
             },
         };
-        let ports = connect(Settings {
-            operation_timeout,
-            ..Settings::new(table)
-        })
-        .await?;
+        let ports = connect(Settings { operation_timeout, ..Settings::new(table) }).await?;
         let hook_prefix = given(HOOK_PREFIX).unwrap_or_else(|| DEFAULT_HOOK_PREFIX.to_owned());
-        Ok(Self {
-            ports,
-            hook_prefix,
-            operation_timeout,
-        })
+        Ok(Self { ports, hook_prefix, operation_timeout })
     }
 
     /// Reads an event. What is not for us, or is malformed, is logged and done with: to try it again would change
@@ -138,12 +130,8 @@ impl Function {
         deadline: Timestamp,
     ) -> Result<(), FunctionError> {
         let began = self.ports.clock.now();
-        let mut subject = Subject {
-            instance,
-            event: None,
-            hint: None,
-            hook_prefix: self.hook_prefix.clone(),
-        };
+        let mut subject =
+            Subject { instance, event: None, hint: None, hook_prefix: self.hook_prefix.clone() };
         let name = match trigger {
             Trigger::Lifecycle(event) => {
                 subject.event = Some(event);
@@ -178,10 +166,7 @@ fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
             info!(instance_id = %part.instance, served_by = %subject.instance, slot, result, steps, "waiter served");
         }
     }
-    let main = report
-        .loops
-        .iter()
-        .rfind(|part| part.instance == subject.instance);
+    let main = report.loops.iter().rfind(|part| part.instance == subject.instance);
     let (result, slot, steps) = main.map(summary).unwrap_or_default();
     let action = subject.event.as_ref().map(|event| &event.action);
     info!(
@@ -228,19 +213,12 @@ fn summary(part: &LoopReport) -> (&'static str, String, String) {
         }
         repeated = 0;
     }
-    let slot = part
-        .journal
-        .slot
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let slot = part.journal.slot.as_ref().map(ToString::to_string).unwrap_or_default();
     (result, slot, steps)
 }
 
 fn calls(made: &[CallMade]) -> String {
-    let texts: Vec<String> = made
-        .iter()
-        .map(|call| format!("{} {} ms", call.call, call.millis))
-        .collect();
+    let texts: Vec<String> =
+        made.iter().map(|call| format!("{} {} ms", call.call, call.millis)).collect();
     texts.join(", ")
 }

@@ -82,10 +82,7 @@ pub fn request(table: &str) -> Result<CreateTableInput, BuildError> {
             .build()
     };
     let key = |name: &str, kind: KeyType| {
-        KeySchemaElement::builder()
-            .attribute_name(name)
-            .key_type(kind)
-            .build()
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
     };
     CreateTableInput::builder()
         .table_name(table)
@@ -100,10 +97,8 @@ pub fn request(table: &str) -> Result<CreateTableInput, BuildError> {
 /// Creates the table where it does not exist (`CreateTable`), and waits until it can be used.
 pub async fn create(client: &Client, table: &str) -> Result<(), TableError> {
     let name = || table.to_owned();
-    let request = request(table).map_err(|source| TableError::Definition {
-        table: name(),
-        source: source.into(),
-    })?;
+    let request = request(table)
+        .map_err(|source| TableError::Definition { table: name(), source: source.into() })?;
     let created = client
         .create_table()
         .set_table_name(request.table_name)
@@ -114,10 +109,7 @@ pub async fn create(client: &Client, table: &str) -> Result<(), TableError> {
         .await;
     match created {
         Err(error) if !classify::table_exists(&error) => {
-            return Err(TableError::Create {
-                table: name(),
-                source: error.into(),
-            });
+            return Err(TableError::Create { table: name(), source: error.into() });
         }
         Ok(_) | Err(_) => {}
     }
@@ -126,10 +118,7 @@ pub async fn create(client: &Client, table: &str) -> Result<(), TableError> {
         .table_name(table)
         .wait(CREATION_TIMEOUT)
         .await
-        .map_err(|source| TableError::Inactive {
-            table: name(),
-            source: source.into(),
-        })?;
+        .map_err(|source| TableError::Inactive { table: name(), source: source.into() })?;
     Ok(())
 }
 
@@ -142,10 +131,7 @@ mod tests {
         let plain = definition("leases");
         let request = request("leases").unwrap();
         assert_eq!(plain["TableName"], json!(request.table_name().unwrap()));
-        assert_eq!(
-            plain["BillingMode"],
-            json!(request.billing_mode().unwrap().as_str())
-        );
+        assert_eq!(plain["BillingMode"], json!(request.billing_mode().unwrap().as_str()));
         let attributes: Vec<Value> = request
             .attribute_definitions()
             .iter()

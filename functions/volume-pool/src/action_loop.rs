@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use crate::allowance::Allowance;
 use crate::answers::{Answers, Next};
-use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide};
+use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide, waiting_action};
 use crate::event::Action;
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, VolumeId};
 use crate::observation::VolumeState;
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
@@ -44,6 +44,8 @@ pub struct ActionLoop {
     seen: Observation,
     guarded: bool,
     restarts: u32,
+    giving_up: bool,
+    failure: Option<PortError>,
     changed: bool,
     wakes: Option<Place>,
     journal: Journal,
@@ -88,6 +90,8 @@ impl ActionLoop {
             seen: Observation { answers, ..Observation::default() },
             guarded: false,
             restarts: 0,
+            giving_up: false,
+            failure: None,
             changed: false,
             wakes: None,
             journal: Journal::default(),
@@ -114,12 +118,12 @@ impl ActionLoop {
     pub fn resume(&mut self, response: Response, now: Timestamp) -> Request {
         let state = std::mem::replace(&mut self.state, State::Finished);
         if let Response::Failed(error) = response {
-            return self.failed(&state, error, now);
+            return self.failed(state, error, now);
         }
         match (state, response) {
             (State::ReadClaim, Response::Records(mut records, _)) => {
                 self.claim = self.taken_claim(&mut records);
-                self.begin(now)
+                if self.giving_up { self.give_up() } else { self.begin(now) }
             }
             (State::TakeGuard(transaction), Response::Committed(commit)) => match commit {
                 Commit::Committed => {
@@ -132,7 +136,7 @@ impl ActionLoop {
                 }
                 Commit::Conflict => self.start_over(now),
             },
-            (State::Poking, Response::Poked(Poke::Left)) => self.finish(Ending::Busy),
+            (State::Poking, Response::Poked(Poke::Left)) => self.poked(),
             (State::ReadSlot, Response::Records(records, _)) => {
                 self.slot = self.taken_slot(&records);
                 self.describe()
@@ -151,6 +155,10 @@ impl ActionLoop {
             }
             (State::Looking(Look::Attached(_)), Response::Volumes(volumes)) => {
                 self.seen.attached = Some(volumes);
+                self.reread()
+            }
+            (State::Looking(Look::Pool(_)), Response::Volumes(volumes)) => {
+                self.seen.pool = Some(volumes);
                 self.reread()
             }
             (State::Rereading, Response::Records(records, lists)) => {
@@ -174,8 +182,12 @@ impl ActionLoop {
             }
             // Poked, or written to by someone whose guard began when ours had ended: look again.
             (State::Resting(..), Response::Committed(Commit::Conflict)) => {
+                if self.giving_up {
+                    // The open mark brings someone back once the guard has ended.
+                    return self.finish(Ending::WorkLeft);
+                }
                 self.state = State::TakingPoke;
-                Request::TakePoke(self.subject.instance.clone())
+                Request::TakePoke(self.subject.instance.clone(), self.allowance.invocation.clone())
             }
             // The guard that was poked is gone, or a poke was taken back: look again. Nor can anything be concluded from
             // an answer to another question.
@@ -317,7 +329,7 @@ impl ActionLoop {
             return self.prepare_rest(true, None, "out of time: the next run goes on".to_owned());
         }
         self.journal.steps.push(StepTaken::new(&step, &reason));
-        if !self.guarded && needs_guard(&step, &self.subject) && !self.observes() {
+        if !self.guarded && needs_guard(&step) && !self.observes() {
             return self.take_guard(now);
         }
         match step {
@@ -330,6 +342,7 @@ impl ActionLoop {
                     Look::Attached(place) => {
                         Request::PoolVolumes(place.clone(), VolumeState::InUse)
                     }
+                    Look::Pool(pool) => Request::EveryPoolVolume(pool.clone()),
                 };
                 self.state = State::Looking(look);
                 request
@@ -339,6 +352,7 @@ impl ActionLoop {
                 Request::Commit(transaction)
             }
             Step::Effect(effect) => {
+                self.seen.answers.sending(&effect);
                 self.state = State::Effecting(effect.clone());
                 Request::Effect(self.subject.instance.clone(), effect)
             }
@@ -356,13 +370,18 @@ impl ActionLoop {
     fn committed(&mut self, transaction: &Transaction, commit: Commit, now: Timestamp) -> Request {
         match commit {
             Commit::Conflict => {
-                self.seen.answers.lost_races += 1;
+                if transaction.name == "lease" {
+                    self.seen.answers.lost_races += 1;
+                }
                 self.journal.lost_races += 1;
                 self.start_over(now)
             }
             Commit::Committed => {
                 self.remember(transaction);
                 self.progressed();
+                if matches!(transaction.name, "lease" | "begin release") {
+                    self.seen.answers.forget_evidence();
+                }
                 self.seen.answers.released.extend(transaction.released());
                 self.changed |= transaction.wakes.is_some()
                     || matches!(transaction.name, "lease" | "quarantine");
@@ -388,18 +407,18 @@ impl ActionLoop {
         if let Err(refusal) = &answer {
             self.journal.refusals.push(format!("{}: {refusal}", effect.call()));
         }
+        let completes = matches!(effect, Effect::Complete(..)) && answer.is_ok();
         let next = self.seen.answers.note(effect, answer, now);
-        match (&self.seen.answers.completed, next) {
+        if completes {
             // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
-            (Some((_, result)), _) => {
-                self.journal.answered = Some(*result);
-                let leaving = matches!(self.phase(), Phase::Leaving { .. });
-                let why =
-                    self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
-                self.prepare_rest(leaving, None, why)
-            }
-            (None, Next::ObserveLater) => self.pause(After::Observe),
-            (None, Next::Observe) => self.describe(),
+            self.journal.answered = self.seen.answers.completed.as_ref().map(|(_, result)| *result);
+            let leaving = matches!(self.phase(), Phase::Leaving { .. });
+            let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
+            return self.prepare_rest(leaving, None, why);
+        }
+        match next {
+            Next::ObserveLater => self.pause(After::Observe),
+            Next::Observe => self.describe(),
         }
     }
 
@@ -412,7 +431,16 @@ impl ActionLoop {
     ) -> Request {
         let answered = self.seen.answers.completed.clone();
         let rest = Rest { reason, answered, work_left };
-        match heartbeat.filter(|_| self.guarded) {
+        if work_left && !self.guarded && self.observes() {
+            // Nothing is written in mode observe, so nobody would come back: Lambda tries the event again.
+            let problem = format!("nothing to go by yet: {}", rest.reason);
+            return self.finish(Ending::Failed(PortError::Transient { call: "observe", problem }));
+        }
+        // Whoever rests with an action waiting keeps it alive; a heartbeat needs no guard.
+        let heartbeat = heartbeat
+            .or_else(|| waiting_action(&self.subject, &self.seen))
+            .filter(|_| work_left && self.seen.answers.completed.is_none());
+        match heartbeat {
             Some(action) => {
                 self.state = State::Heartbeating(rest);
                 Request::Effect(self.subject.instance.clone(), Effect::Heartbeat(action))
@@ -423,10 +451,7 @@ impl ActionLoop {
 
     fn rest(&mut self, rest: &Rest) -> Request {
         let ending = if rest.work_left { Ending::WorkLeft } else { Ending::Settled };
-        self.rest_as(rest, ending)
-    }
-
-    fn rest_as(&mut self, rest: &Rest, ending: Ending) -> Request {
+        let ending = self.failure.take().map_or(ending, Ending::Failed);
         match &self.claim {
             Some(claim) if self.guarded => {
                 let transaction = transition::rest(claim, rest);
@@ -439,23 +464,24 @@ impl ActionLoop {
 
     /// A call gave no answer to go by. It may have taken effect, so the next thing is to look again; after a while the
     /// rest is left to the next attempt.
-    fn failed(&mut self, state: &State, error: PortError, now: Timestamp) -> Request {
+    fn failed(&mut self, state: State, error: PortError, now: Timestamp) -> Request {
         self.journal.failures.push(error.to_string());
         self.restarts += 1;
         match state {
-            State::Resting(_, ending) => return self.finish(ending.clone()),
-            State::Heartbeating(rest) => return self.rest(rest),
+            State::Resting(_, ending) => return self.finish(ending),
+            State::Heartbeating(rest) => return self.rest(&rest),
             State::Serving => return self.describe(),
+            // A volume's tags must not hold up what waits: they serve to rebuild a lost table, no more.
+            State::Effecting(Effect::Tag(resource, _)) if resource.parse::<VolumeId>().is_ok() => {
+                self.seen.answers.tagged(resource);
+                return self.describe();
+            }
             _ => {}
         }
         let hopeless = !matches!(error, PortError::Transient { .. });
         if hopeless || self.restarts >= MOST_RESTARTS || now >= self.allowance.stop_at {
-            let rest = Rest {
-                reason: error.to_string(),
-                answered: self.seen.answers.completed.clone(),
-                work_left: true,
-            };
-            return self.rest_as(&rest, Ending::Failed(error));
+            self.failure = Some(error);
+            return self.start_giving_up();
         }
         self.seen.answers.polls += 1;
         self.pause(After::StartOver)
@@ -464,17 +490,47 @@ impl ActionLoop {
     fn start_over(&mut self, now: Timestamp) -> Request {
         self.restarts += 1;
         // Auto Scaling and EC2 are asked again; so are the lists. What this invocation was answered stays true.
-        self.seen.candidates = None;
-        self.seen.attached = None;
+        self.progressed();
         self.slot = None;
         if self.restarts >= MOST_RESTARTS || now >= self.allowance.stop_at {
-            return self.prepare_rest(
-                true,
-                None,
-                "others kept writing: the next run goes on".to_owned(),
-            );
+            return self.start_giving_up();
         }
         self.start()
+    }
+
+    /// Reads the claim as it is now, so that the guard can be given up on it.
+    fn start_giving_up(&mut self) -> Request {
+        if self.giving_up {
+            // Not even that works: the guard ends by itself. The action can still be kept alive.
+            self.claim = None;
+            return self.give_up();
+        }
+        self.giving_up = true;
+        self.start()
+    }
+
+    fn give_up(&mut self) -> Request {
+        let me = &self.allowance.invocation;
+        self.guarded = self.claim.as_ref().is_some_and(|claim| transition::guarded_by(claim, me));
+        let why = self.failure.as_ref().map(ToString::to_string);
+        self.prepare_rest(
+            true,
+            None,
+            why.unwrap_or_else(|| "out of time or tries: the next run goes on".to_owned()),
+        )
+    }
+
+    /// Another invocation guards the instance and will look again. Its open action is on record; another one of ours
+    /// may be news to it, so Lambda is to bring that again.
+    fn poked(&mut self) -> Request {
+        let known = self.claim.as_ref().and_then(|claim| claim.action.as_ref());
+        let news = self.subject.event.as_ref().is_some_and(|event| known != Some(&event.action));
+        if news {
+            let problem =
+                "another invocation is at work on the instance, with another action".to_owned();
+            return self.finish(Ending::Failed(PortError::Transient { call: "guard", problem }));
+        }
+        self.finish(Ending::Busy)
     }
 
     fn pause(&mut self, after: After) -> Request {
@@ -490,6 +546,7 @@ impl ActionLoop {
         self.seen.answers.polls = 0;
         self.seen.candidates = None;
         self.seen.attached = None;
+        self.seen.pool = None;
     }
 
     fn finish(&mut self, ending: Ending) -> Request {
@@ -535,10 +592,11 @@ impl ActionLoop {
 }
 
 /// Looking and waiting need no guard; everything else does. In mode observe the answer alone is sent without one.
-fn needs_guard(step: &Step, subject: &Subject) -> bool {
+fn needs_guard(step: &Step) -> bool {
     match step {
         Step::Look(_) | Step::Poll | Step::Serve(_) => false,
         Step::Commit(_) | Step::Effect(_) => true,
-        Step::Rest { work_left, .. } => *work_left && subject.event.is_some(),
+        // Whoever must come back to it finds it by the open mark, which the guard brings.
+        Step::Rest { work_left, .. } => *work_left,
     }
 }

@@ -13,12 +13,22 @@ use crate::time::Timestamp;
 pub struct Answers {
     /// The answer that Auto Scaling took.
     pub completed: Option<(Action, ActionResult)>,
-    /// How often Auto Scaling knew of no active action.
+    /// How often Auto Scaling knew of no active action, for the action asked about last.
     pub no_active_action: u32,
+    /// The action asked about last.
+    pub asked: Option<Action>,
+    /// How often EC2 refused the instance's tags.
+    pub tags_refused: u32,
     /// Volumes of which `DetachVolume` itself said that they are not attached.
     pub not_attached: BTreeSet<VolumeId>,
     /// Volumes whose detachment EC2 accepted.
     pub detaching: BTreeSet<VolumeId>,
+    /// How often EC2 accepted a detachment.
+    pub detachments: u32,
+    /// Volumes of which EC2 said, asked to detach them, that it does not know the holder.
+    pub holder_unknown: BTreeSet<VolumeId>,
+    /// Devices whose volumes EC2 said will stay when the instance is terminated.
+    pub kept: BTreeSet<String>,
     /// Volumes whose attachment EC2 accepted, and when.
     pub attaching: BTreeMap<VolumeId, Timestamp>,
     /// Volumes whose attachment EC2 refused: how often, and how it did last.
@@ -49,21 +59,43 @@ pub enum Next {
 }
 
 impl Answers {
+    /// Forgets what a call that is about to be made puts in doubt, whatever its answer: it may take effect unseen.
+    pub fn sending(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Attach(volume, _) => self.forget_detached(volume),
+            Effect::Complete(action, _) => {
+                if self.asked.as_ref() != Some(action) {
+                    self.no_active_action = 0;
+                }
+                self.asked = Some(action.clone());
+            }
+            Effect::Detach(_)
+            | Effect::KeepOnTermination(_)
+            | Effect::Stop
+            | Effect::Tag(..)
+            | Effect::Heartbeat(_) => {}
+        }
+    }
+
+    /// Forgets every answer about detachment: a lease or a release begins, and older answers are no evidence for it.
+    pub fn forget_evidence(&mut self) {
+        self.not_attached.clear();
+        self.detaching.clear();
+        self.holder_unknown.clear();
+    }
+
+    fn forget_detached(&mut self, volume: &VolumeId) {
+        self.not_attached.remove(volume);
+        self.detaching.remove(volume);
+        self.holder_unknown.remove(volume);
+    }
+
     /// Takes note of what a call was answered.
     pub fn note(&mut self, effect: Effect, answer: Result<(), Refusal>, now: Timestamp) -> Next {
-        let refused = matches!(
-            (&effect, &answer),
-            (Effect::Detach(_) | Effect::KeepOnTermination(_) | Effect::Tag(..), Err(refusal)) if *refusal != Refusal::NotAttached
-        );
-        if refused {
-            return Next::ObserveLater;
-        }
-        self.polls = 0;
+        let polls = std::mem::take(&mut self.polls);
         match (effect, answer) {
             (Effect::Attach(volume, _), Ok(())) => {
                 self.attach_refused.remove(&volume);
-                self.not_attached.remove(&volume);
-                self.detaching.remove(&volume);
                 self.attaching.insert(volume, now);
             }
             (Effect::Attach(volume, device), Err(refusal)) => {
@@ -74,22 +106,50 @@ impl Answers {
                 self.attach_refused.insert(volume, (tries + 1, refusal));
             }
             (Effect::Detach(volume), Ok(())) => {
+                self.forget_detached(&volume);
                 self.attaching.remove(&volume);
-                self.not_attached.remove(&volume);
                 self.detaching.insert(volume);
+                self.detachments += 1;
             }
-            (Effect::Detach(volume), Err(_)) => {
+            (Effect::Detach(volume), Err(Refusal::NotAttached)) => {
                 self.not_attached.insert(volume);
             }
+            (Effect::Detach(volume), Err(refusal)) => {
+                if refusal == Refusal::NotFound {
+                    self.holder_unknown.insert(volume);
+                }
+                self.polls = polls;
+                return Next::ObserveLater;
+            }
+            (Effect::KeepOnTermination(device), Ok(())) => {
+                self.kept.insert(device);
+            }
+            (Effect::KeepOnTermination(_), Err(_)) => {
+                self.polls = polls;
+                return Next::ObserveLater;
+            }
             (Effect::Stop, answer) => self.stop = Some(answer),
-            (Effect::Tag(resource, _), _) => {
-                self.released.retain(|volume, _| *volume.as_str() != resource);
-                self.tagged.insert(resource);
+            (Effect::Tag(resource, _), Ok(())) => self.tagged(resource),
+            (Effect::Tag(resource, _), Err(_)) => {
+                // A volume's tags serve to rebuild a lost table, no more; an instance finds its volumes by its own.
+                if resource.parse::<VolumeId>().is_ok() {
+                    self.tagged(resource);
+                } else {
+                    self.tags_refused += 1;
+                    self.polls = polls;
+                    return Next::ObserveLater;
+                }
             }
             (Effect::Complete(action, result), Ok(())) => self.completed = Some((action, result)),
             (Effect::Complete(..), Err(_)) => self.no_active_action += 1,
-            (Effect::KeepOnTermination(_) | Effect::Heartbeat(_), _) => {}
+            (Effect::Heartbeat(_), _) => {}
         }
         Next::Observe
+    }
+
+    /// Takes note that a resource's tags are done with.
+    pub fn tagged(&mut self, resource: String) {
+        self.released.retain(|volume, _| *volume.as_str() != resource);
+        self.tagged.insert(resource);
     }
 }

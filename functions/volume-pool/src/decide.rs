@@ -3,6 +3,7 @@
 //! There is no saved program counter. Whoever re-enters, a retry, a duplicate, reconcile, decides again from what it
 //! sees, so a crash after any step is the same as an observation before the next.
 
+mod adopt;
 mod choose;
 mod launch;
 mod leave;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use crate::answers::Answers;
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
-use crate::ids::{DeviceName, GroupName, InstanceId, VolumeId};
+use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, VolumeId};
 use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume, tags};
 use crate::policy::{Policy, PolicyError};
 use crate::record::{Claim, Group, Phase, Place, Slot};
@@ -55,6 +56,8 @@ pub struct Observation {
     pub candidates: Option<Candidates>,
     /// Attached volumes with the pool's tag, once they were looked at.
     pub attached: Option<Vec<Volume>>,
+    /// Every volume with the pool's tag, in all zones and states, once they were looked at.
+    pub pool: Option<Vec<Volume>>,
     /// What this invocation's own calls were answered.
     pub answers: Answers,
 }
@@ -101,6 +104,8 @@ pub enum Look {
     Candidates(Place),
     /// Attached volumes with the pool's tag.
     Attached(Place),
+    /// Every volume with the pool's tag, in all zones and states.
+    Pool(PoolName),
 }
 
 /// One call that changes something in AWS, for the instance that the decision is about.
@@ -134,10 +139,36 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
             Reason::NoteRelease { volume: volume.clone() },
         );
     }
-    match standing(seen, now) {
+    let mut decision = match standing(seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
         Standing::Leaving(why) => leave::decide(subject, seen, now, why),
         Standing::Settled(state) => settled(subject, seen, now, state),
+    };
+    if let Step::Rest { work_left: true, heartbeat: heartbeat @ None } = &mut decision.step {
+        *heartbeat = waiting_action(subject, seen);
+    }
+    decision
+}
+
+/// The action that is known to wait for our answer, to be kept alive while nothing more can be done.
+pub fn waiting_action(subject: &Subject, seen: &Observation) -> Option<Action> {
+    let shown = seen.described.group_instance.as_ref();
+    let transition = match shown.map(|instance| &instance.state) {
+        Some(LifecycleState::PendingWait | LifecycleState::WarmedPendingWait) => {
+            Transition::Launching
+        }
+        Some(LifecycleState::TerminatingWait) => Transition::Terminating,
+        Some(_) => return None,
+        // Nothing was seen yet: what the event says, or the record.
+        None => {
+            let event = subject.event.as_ref().map(|event| &event.action);
+            let recorded = seen.claim.as_ref().filter(|claim| claim.answered.is_none());
+            return event.or(recorded.and_then(|claim| claim.action.as_ref())).cloned();
+        }
+    };
+    match open_action(subject, seen, transition) {
+        OpenAction::Open(action) => Some(action),
+        OpenAction::Answered | OpenAction::NotOurs | OpenAction::Look(_) => None,
     }
 }
 
@@ -157,7 +188,7 @@ fn standing(seen: &Observation, now: Timestamp) -> Standing {
     let group = seen.described.group_instance.as_ref();
     match seen.described.instance.as_ref().map(|instance| &instance.state) {
         Some(E::ShuttingDown | E::Terminated) => return Standing::Leaving(Reason::InstanceGone),
-        None if group.is_none() && forgotten(seen, now) => {
+        None if forgotten(seen, now) => {
             return Standing::Leaving(Reason::InstanceForgotten);
         }
         None | Some(E::Pending | E::Running | E::Stopping | E::Stopped | E::Other(_)) => {}
@@ -179,36 +210,65 @@ fn standing(seen: &Observation, now: Timestamp) -> Standing {
 /// claim that has stayed where it is for a while is taken for one whose instance is long gone.
 fn forgotten(seen: &Observation, now: Timestamp) -> bool {
     const LAG: Duration = Duration::from_mins(10);
-    seen.claim.as_ref().is_some_and(|claim| now.since(claim.since) >= LAG)
+    let unknown = seen.described.instance.is_none() && seen.described.group_instance.is_none();
+    unknown && seen.claim.as_ref().is_some_and(|claim| now.since(claim.since) >= LAG)
 }
 
 /// Nothing is waited for: a lease follows the attachment and stays; what is being released goes on; a waiter leaves
-/// the queue once Auto Scaling shows its launch to be over. Where a describe may lag behind an event, that is no more
-/// than a reason to look again.
+/// the queue once Auto Scaling shows its launch to be over.
+///
+/// Auto Scaling's describe may lag behind its own event. So while an action was taken up just now and has no answer,
+/// this is no more than a reason to look again: else the event would be spent, and nobody come back.
 fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String) -> Decision {
     let shown = seen.described.group_instance.as_ref().map(|instance| &instance.state);
     let phase = seen.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase);
+    if !matches!(phase, Phase::Leaving { .. }) && may_lag(subject, seen, now) {
+        return look_again(seen, Reason::NotYetWaiting { state });
+    }
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
-        (_, Some(LifecycleState::Pending), _) => look_again(seen, Reason::NotYetWaiting),
-        (Phase::Waiting { .. }, Some(_), Some(claim)) => {
+        (_, Some(LifecycleState::Pending), _) => look_again(seen, Reason::NotYetWaiting { state }),
+        (Phase::Waiting { .. }, Some(shown), Some(claim)) => {
+            let unserved = *shown == LifecycleState::InService;
             commit(transition::close(claim, now), Reason::LaunchOver { state })
+                .with_alarm(unserved.then_some(Alarm::InServiceWithoutSlot))
         }
         (Phase::Waiting { .. }, ..) => look_again(seen, Reason::NotInGroup),
-        (Phase::Closed, None, _)
-            if subject.event.is_some() && seen.described.instance.is_none() =>
-        {
-            look_again(seen, Reason::NotInGroup)
-        }
         (Phase::Closed | Phase::Leased { .. }, ..) => {
             rest(false, None, Reason::NothingWaitedFor { state })
         }
     }
 }
 
+/// Whether an action without an answer was taken up so recently that Auto Scaling may not show it yet.
+fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
+    /// Auto Scaling's describe shows what its event announced within seconds.
+    const LAG: Duration = Duration::from_mins(2);
+    /// That it shows no group at all is no reason to give an action up for long: only who was detached stays so.
+    const UNKNOWN: Duration = Duration::from_hours(1);
+    let Some(claim) = &seen.claim else { return subject.event.is_some() };
+    let unanswered = match &subject.event {
+        Some(event) => claim.action.as_ref() != Some(&event.action) || claim.answered.is_none(),
+        None => claim.action.is_some() && claim.answered.is_none(),
+    };
+    let answered_now = seen.answers.completed.is_some();
+    let lag = if seen.described.group_instance.is_some() { LAG } else { UNKNOWN };
+    unanswered && !answered_now && now.since(claim.opened_at) < lag
+}
+
 fn look_again(seen: &Observation, reason: Reason) -> Decision {
-    const LOOKS: u32 = 4;
+    const LOOKS: u32 = 8;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
+}
+
+/// The event, if Auto Scaling shows the instance in the group that it names. An event of another group is somebody's
+/// mistake: neither its action nor its policy is for this instance.
+fn believed<'a>(subject: &'a Subject, seen: &Observation) -> Option<&'a LifecycleEvent> {
+    subject.event.as_ref().filter(|event| in_group(seen, &event.action))
+}
+
+fn in_group(seen: &Observation, action: &Action) -> bool {
+    seen.described.group_instance.as_ref().is_some_and(|shown| shown.group == action.group)
 }
 
 /// The action that waits for an answer.
@@ -224,15 +284,19 @@ enum OpenAction {
 }
 
 fn open_action(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
-    if let Some((action, _)) = &seen.answers.completed
-        && action.transition == transition
-    {
-        return OpenAction::Answered;
-    }
-    let event = subject.event.as_ref().map(|event| &event.action);
-    let recorded = seen.claim.as_ref().and_then(|claim| claim.action.as_ref());
-    let answered = seen.claim.as_ref().is_some_and(|claim| claim.answered.is_some());
+    let completed = seen.answers.completed.as_ref().map(|(action, _)| action);
+    let event = believed(subject, seen).map(|event| &event.action);
+    let claim = seen.claim.as_ref();
+    let recorded =
+        claim.and_then(|claim| claim.action.as_ref()).filter(|action| in_group(seen, action));
+    let answered = claim.is_some_and(|claim| claim.answered.is_some());
+    // An instance id can live twice: a launch that waits again after its slot was given back is another action.
+    let again =
+        transition == Transition::Launching && claim.is_none_or(|claim| claim.slot().is_none());
     match (event, recorded) {
+        (Some(event), _) if event.transition == transition && completed == Some(event) => {
+            OpenAction::Answered
+        }
         (Some(event), recorded) if event.transition == transition => {
             if recorded == Some(event) && answered {
                 OpenAction::Answered
@@ -240,18 +304,17 @@ fn open_action(subject: &Subject, seen: &Observation, transition: Transition) ->
                 OpenAction::Open(event.clone())
             }
         }
-        (_, Some(recorded)) if recorded.transition == transition && !answered => {
-            OpenAction::Open(recorded.clone())
-        }
-        (_, Some(recorded)) if recorded.transition == transition && holds_anything(seen) => {
-            OpenAction::Answered
+        (_, Some(recorded)) if recorded.transition == transition => {
+            if completed == Some(recorded) || (answered && !again) {
+                OpenAction::Answered
+            } else if answered {
+                action_by_hook(subject, seen, transition)
+            } else {
+                OpenAction::Open(recorded.clone())
+            }
         }
         _ => action_by_hook(subject, seen, transition),
     }
-}
-
-fn holds_anything(seen: &Observation) -> bool {
-    seen.claim.as_ref().is_some_and(|claim| claim.slot().is_some())
 }
 
 /// An action whose event never came is known by its hook: Auto Scaling takes an answer by instance id as well
@@ -266,10 +329,12 @@ fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition)
             Reason::ActionUnknown,
         )),
         Some(hooks) => match our_hook(subject, hooks, transition) {
-            Some(hook) if seen.answers.no_active_action == 0 => {
-                OpenAction::Open(hook.action(group))
+            Some(hook) => {
+                let action = hook.action(group);
+                let answered =
+                    seen.answers.completed.as_ref().is_some_and(|(known, _)| *known == action);
+                if answered { OpenAction::Answered } else { OpenAction::Open(action) }
             }
-            Some(_) => OpenAction::Answered,
             None => OpenAction::NotOurs,
         },
     }
@@ -292,7 +357,7 @@ enum PolicyView {
 }
 
 fn policy(subject: &Subject, seen: &Observation) -> PolicyView {
-    if let Some(event) = &subject.event
+    if let Some(event) = believed(subject, seen)
         && event.action.transition == Transition::Launching
     {
         return last_good(seen, Policy::parse(event.metadata.as_deref()));
@@ -362,13 +427,19 @@ fn commit(transaction: Option<Transaction>, reason: Reason) -> Decision {
 /// Answers the action. That Auto Scaling knows no such action does not mean that it is over: while the instance still
 /// waits, the same answer may be taken a moment later.
 fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Reason) -> Decision {
-    match seen.answers.no_active_action {
+    let tries = match &seen.answers.asked {
+        Some(asked) if asked.hook == action.hook && asked.transition == action.transition => {
+            seen.answers.no_active_action
+        }
+        Some(_) | None => 0,
+    };
+    match tries {
         0 => effect(Effect::Complete(action, result), reason),
         tries if tries < COMPLETE_TRIES && seen.answers.polls < tries => {
             decision(Step::Poll, Reason::NoActiveActionYet)
         }
         tries if tries < COMPLETE_TRIES => effect(Effect::Complete(action, result), reason),
-        _ => rest(true, None, Reason::NoActiveActionYet),
+        _ => rest(true, Some(action), Reason::NoActiveActionYet),
     }
 }
 

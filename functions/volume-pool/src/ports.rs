@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::event::{Action, ActionResult};
-use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, VolumeId};
+use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, VolumeId};
 use crate::observation::{GroupInstance, Hook, Instance, Volume, VolumeState};
 use crate::record::{Key, List, Place, Record};
 use crate::time::Timestamp;
@@ -99,6 +99,12 @@ pub trait Volumes {
         &self,
         place: &Place,
         state: &VolumeState,
+    ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
+
+    /// `DescribeVolumes` for every volume with the pool's tag, in all zones and states, to the last page.
+    fn every_pool_volume(
+        &self,
+        pool: &PoolName,
     ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
 
     /// `AttachVolume`. It has no client token: an error may hide a success.
@@ -209,10 +215,11 @@ pub trait LeaseStore {
         guard: &InvocationId,
     ) -> impl Future<Output = Result<Poke, PortError>> + Send;
 
-    /// Takes back what others poked, so that the guard can rest after one more look.
+    /// Takes back what others poked, so that `guard`, if it is still the guard, can rest after one more look.
     fn take_poke(
         &self,
         instance: &InstanceId,
+        guard: &InvocationId,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// leaves anything further alone.
 pub const SCHEMA: u32 = 1;
 
+/// The highest index that a slot can have. Far above any pool, and far below what would overflow.
+pub const HIGHEST_INDEX: u32 = 1_000_000;
+
 /// How many past holders a slot remembers: an attach that lands late shows the volume on one of them, and that is
 /// no stranger's doing.
 const HOLDERS_REMEMBERED: usize = 8;
@@ -212,8 +215,10 @@ pub struct Claim {
     pub last_slot: Option<SlotId>,
     /// Why it is in this phase, for people.
     pub reason: String,
-    /// Since when it has been in this phase, or open in it.
+    /// Since when it has been in this phase; while it is closed, since when work was last taken up.
     pub since: Timestamp,
+    /// When an action or work for it was last taken up.
+    pub opened_at: Timestamp,
 }
 
 /// How far a claim has come.
@@ -262,6 +267,7 @@ impl Claim {
             last_slot: None,
             reason: String::new(),
             since: Timestamp::default(),
+            opened_at: Timestamp::default(),
         }
     }
 

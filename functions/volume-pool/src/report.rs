@@ -42,6 +42,7 @@ impl StepTaken {
             Step::Look(Look::Hooks(_)) => "look at hooks",
             Step::Look(Look::Candidates(_)) => "look for volumes",
             Step::Look(Look::Attached(_)) => "look at attached volumes",
+            Step::Look(Look::Pool(_)) => "look at the whole pool",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
             Step::Poll => "poll",

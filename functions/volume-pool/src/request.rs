@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decide::Effect;
-use crate::ids::{GroupName, InstanceId, InvocationId, VolumeId};
+use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, VolumeId};
 use crate::observation::{Described, Hook, Volume, VolumeState};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Key, List, Place, Record};
@@ -29,12 +29,14 @@ pub enum Request {
     Hooks(GroupName),
     /// The volumes of a pool in a zone that are in this state.
     PoolVolumes(Place, VolumeState),
+    /// Every volume of a pool.
+    EveryPoolVolume(PoolName),
     /// A transaction.
     Commit(Transaction),
     /// Asks the guard of the instance for another look.
     Poke(InstanceId, InvocationId),
     /// Takes back what others poked.
-    TakePoke(InstanceId),
+    TakePoke(InstanceId, InvocationId),
     /// A call that changes something in AWS, for this instance.
     Effect(InstanceId, Effect),
     /// Wait.
@@ -54,7 +56,7 @@ pub enum Response {
     Described(Described),
     /// To `Hooks`.
     Hooks(Vec<Hook>),
-    /// To `PoolVolumes`.
+    /// To `PoolVolumes` and `EveryPoolVolume`.
     Volumes(Vec<Volume>),
     /// To `Commit`.
     Committed(Commit),
@@ -99,9 +101,9 @@ impl Request {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
-            Self::PoolVolumes(..) => "ec2:DescribeVolumes",
+            Self::PoolVolumes(..) | Self::EveryPoolVolume(_) => "ec2:DescribeVolumes",
             Self::Commit(_) => "dynamodb:TransactWriteItems",
-            Self::Poke(..) | Self::TakePoke(_) => "dynamodb:UpdateItem",
+            Self::Poke(..) | Self::TakePoke(..) => "dynamodb:UpdateItem",
             Self::Effect(_, effect) => effect.call(),
             Self::Pause(_) => "pause",
             Self::Serve(_) => "serve",

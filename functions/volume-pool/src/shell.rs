@@ -108,8 +108,11 @@ where
         }
         Request::Commit(transaction) => Response::Committed(leases.commit(&transaction).await?),
         Request::Poke(instance, guard) => Response::Poked(leases.poke(&instance, &guard).await?),
-        Request::TakePoke(instance) => {
-            leases.take_poke(&instance).await?;
+        Request::EveryPoolVolume(pool) => {
+            Response::Volumes(volumes.every_pool_volume(&pool).await?)
+        }
+        Request::TakePoke(instance, guard) => {
+            leases.take_poke(&instance, &guard).await?;
             Response::Done
         }
         Request::Effect(instance, effect) => Response::Answered(match effect {

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Action, ActionResult};
+use crate::event::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    Claim, ComingMark, FreeMark, Group, Guard, Key, OpenMark, Origin, Phase, Place, Pool, Record,
-    Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
+    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, Key, OpenMark, Origin, Phase, Place,
+    Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -62,8 +62,8 @@ pub struct Adoption {
     pub volumes: Vec<(VolumeName, VolumeId, DeviceName, Timestamp)>,
 }
 
-/// At most this many slots are adopted in one transaction: DynamoDB takes 100 items (`TransactWriteItems`).
-pub const ADOPTED_AT_ONCE: usize = 20;
+/// DynamoDB takes this many items in one transaction (`TransactWriteItems`).
+pub const MOST_WRITES: usize = 100;
 
 impl Transaction {
     fn new(name: &'static str, writes: Vec<Write>) -> Self {
@@ -87,6 +87,12 @@ impl Transaction {
             .collect()
     }
 
+    /// How many slots it makes of volumes.
+    pub fn adopted(&self) -> usize {
+        let new = |write: &&Write| matches!(write, Write::Put(Record::Slot(_), Expect::Absent));
+        self.writes.iter().filter(new).count()
+    }
+
     fn waking(mut self, place: Place) -> Self {
         self.wakes = Some(place);
         self
@@ -102,18 +108,21 @@ pub fn guard(
     now: Timestamp,
 ) -> Transaction {
     let mut next = claim.cloned().unwrap_or(fresh);
-    let newer = action.filter(|action| {
-        next.action.is_none() || (next.answered.is_some() && next.action.as_ref() != Some(*action))
-    });
-    if let Some(action) = newer {
+    let known = next.action.as_ref();
+    let news = action.filter(|action| known != Some(*action));
+    if !next.open || news.is_some() {
+        next.opened_at = now;
+        if next.phase == Phase::Closed {
+            next.since = now;
+        }
+    }
+    // A late event's action does not replace one that still waits for its answer.
+    if let Some(action) = news.filter(|_| known.is_none() || next.answered.is_some()) {
         next.action = Some(action.clone());
         next.answered = None;
     }
     next.guard = Some(guard);
-    if !next.open {
-        next.open = true;
-        next.since = now;
-    }
+    next.open = true;
     let mark = Record::Open(OpenMark { instance: next.instance.clone() });
     let write = if claim.is_some() {
         put_claim(next)
@@ -130,8 +139,16 @@ pub fn rest(claim: &Claim, rest: &Rest) -> Transaction {
     next.guard = None;
     next.reason.clone_from(&rest.reason);
     if let Some((action, result)) = &rest.answered {
-        next.action = Some(action.clone());
-        next.answered = Some(*result);
+        // The launch's answer is no news for a claim that has gone on to its termination.
+        let superseded = action.transition == Transition::Launching
+            && next
+                .action
+                .as_ref()
+                .is_some_and(|known| known.transition == Transition::Terminating);
+        if !superseded {
+            next.action = Some(action.clone());
+            next.answered = Some(*result);
+        }
     }
     next.open = rest.work_left;
     let expected = Expect::Unpoked(next.version);
@@ -324,17 +341,30 @@ pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
 }
 
 /// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,
-/// and the volume's own row keeps one volume from getting into two slots. Gives nothing where there is nothing to
-/// adopt or the pool has run out of indexes.
-pub fn adopt(pool: Option<&Pool>, place: &Place, adoptions: &[Adoption]) -> Option<Transaction> {
+/// and the volume's own row keeps one volume from getting into two slots. New names begin at `next_index`, if that is
+/// above the pool's own. Takes as many as fit into one transaction; gives nothing where none does.
+pub fn adopt(
+    pool: Option<&Pool>,
+    place: &Place,
+    next_index: u32,
+    adoptions: &[Adoption],
+) -> Option<Transaction> {
     let mut next = pool.cloned().unwrap_or_else(|| Pool::new(place.pool.clone()));
     let mut writes = Vec::new();
-    for adoption in adoptions.iter().take(ADOPTED_AT_ONCE) {
+    next.next_index = next.next_index.max(next_index);
+    for adoption in adoptions {
+        // A slot, its free mark and each volume's row; and one for the pool.
+        if writes.len() + adoption.volumes.len() + 2 >= MOST_WRITES {
+            break;
+        }
         let id = match &adoption.tagged {
             Some(id) => id.clone(),
             None => SlotId { pool: place.pool.clone(), index: next.next_index },
         };
-        next.next_index = next.next_index.max(id.index.checked_add(1)?);
+        if id.index > HIGHEST_INDEX {
+            break;
+        }
+        next.next_index = next.next_index.max(id.index + 1);
         *next.slots_per_zone.entry(place.zone.clone()).or_default() += 1;
         let slot = adopted(id, &place.zone, adoption);
         for volume in &slot.volumes {

@@ -50,9 +50,11 @@ impl ZoneView {
 }
 
 impl Candidates {
-    /// Volumes that nothing is known of yet.
+    /// Volumes that nothing is known of yet; each once, though pages of a describe may overlap.
     pub fn new(volumes: Vec<Volume>) -> Self {
-        Self { volumes, ..Self::default() }
+        let unique: BTreeMap<VolumeId, Volume> =
+            volumes.into_iter().map(|volume| (volume.id.clone(), volume)).collect();
+        Self { volumes: unique.into_values().collect(), ..Self::default() }
     }
 
     /// The records that tell which of the volumes may become slots.

@@ -1,6 +1,7 @@
 //! What is decided for a launching instance, situation by situation (design.md, section 5).
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod situation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use situation::{
     policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, volume,
     waiting_claim, written_claim, written_slot, written_slots,
 };
-use volume_pool::decide::{Alarm, Candidates, Effect, Look, Reason, Step};
+use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::observation::{
     AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState, tags,
@@ -20,6 +21,7 @@ use volume_pool::policy::{Policy, PolicyError};
 use volume_pool::ports::Refusal;
 use volume_pool::record::{Claim, Phase, Pool, Record, Slot, SlotState};
 use volume_pool::transition::{Expect, Write};
+use volume_pool::zone::Candidates;
 
 fn slot_free(index: u32) -> Reason {
     Reason::SlotFree { slot: slot_id(index) }
@@ -367,6 +369,7 @@ fn without_staleafterhours_no_slot_is_ever_stale() {
 
 fn found(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
     let mut situation = Situation::waiting();
+    situation.seen.pool = Some(volumes.clone());
     situation.seen.candidates = Some(Candidates { volumes, ..Candidates::default() });
     situation
 }
@@ -929,9 +932,10 @@ fn an_instance_that_does_not_wait_yet_is_looked_at_again_and_then_come_back_to()
         let mut situation = Situation::launching();
         situation.seen.claim = claim;
         situation.shown_as(LifecycleState::Pending);
-        situation.gives(&Step::Poll, &Reason::NotYetWaiting);
-        situation.seen.answers.polls = 4;
-        situation.rests(None, &Reason::NotYetWaiting);
+        let reason = Reason::NotYetWaiting { state: "Pending".to_owned() };
+        situation.gives(&Step::Poll, &reason);
+        situation.seen.answers.polls = 8;
+        situation.rests(None, &reason);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is decided for an instance that is going or gone, situation by situation (design.md, section 5).
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod situation;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! What counts as evidence that a slot's volumes are detached: a table.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod situation;
 
 use std::collections::BTreeSet;

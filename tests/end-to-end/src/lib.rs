@@ -132,33 +132,15 @@ impl Account {
         zones: &[&str],
         policy: &str,
     ) -> Result<(), Failure> {
-        let plan = GroupPlan {
-            name,
-            size,
-            zones,
-            metadata: Some(policy),
-            heartbeat_seconds: 300,
-        };
+        let plan = GroupPlan { name, size, zones, metadata: Some(policy), heartbeat_seconds: 300 };
         self.create_group(&plan).await
     }
 
     /// Creates a group with a launch template and both hooks from the start.
     pub async fn create_group(&self, plan: &GroupPlan<'_>) -> Result<(), Failure> {
-        let GroupPlan {
-            name,
-            size,
-            zones,
-            metadata,
-            heartbeat_seconds,
-        } = *plan;
-        let images = self
-            .ec2
-            .describe_images()
-            .owners("amazon")
-            .send()
-            .await?
-            .images
-            .unwrap_or_default();
+        let GroupPlan { name, size, zones, metadata, heartbeat_seconds } = *plan;
+        let images =
+            self.ec2.describe_images().owners("amazon").send().await?.images.unwrap_or_default();
         let image = images
             .into_iter()
             .find_map(|image| image.image_id)
@@ -185,9 +167,7 @@ impl Account {
             .create_auto_scaling_group()
             .auto_scaling_group_name(name)
             .launch_template(
-                LaunchTemplateSpecification::builder()
-                    .launch_template_name(name)
-                    .build(),
+                LaunchTemplateSpecification::builder().launch_template_name(name).build(),
             )
             .min_size(0)
             .max_size(size + 2)
@@ -242,17 +222,8 @@ impl Account {
 
     /// The volumes with the pool's tag, by zone.
     pub async fn pool(&self, pool: &str) -> Result<Vec<Held>, Failure> {
-        let filter = Filter::builder()
-            .name("tag:stateful-asg:pool")
-            .values(pool)
-            .build();
-        let mut pages = self
-            .ec2
-            .describe_volumes()
-            .filters(filter)
-            .into_paginator()
-            .items()
-            .send();
+        let filter = Filter::builder().name("tag:stateful-asg:pool").values(pool).build();
+        let mut pages = self.ec2.describe_volumes().filters(filter).into_paginator().items().send();
         let mut found = Vec::new();
         while let Some(volume) = pages.try_next().await? {
             found.push(held(volume));
@@ -263,17 +234,11 @@ impl Account {
 
     /// Every record of the lease table.
     pub async fn records(&self, table: &str) -> Result<Vec<Record>, Failure> {
-        let scan = self
-            .dynamodb
-            .scan()
-            .table_name(table)
-            .consistent_read(true);
+        let scan = self.dynamodb.scan().table_name(table).consistent_read(true);
         let mut pages = scan.into_paginator().items().send();
         let mut records = Vec::new();
         while let Some(mut item) = pages.try_next().await? {
-            let record = item
-                .remove("record")
-                .ok_or("an item of the table holds no record")?;
+            let record = item.remove("record").ok_or("an item of the table holds no record")?;
             records.push(from_attribute_value(record)?);
         }
         Ok(records)
@@ -282,9 +247,7 @@ impl Account {
 
 /// Which instance holds each volume, where one does.
 pub fn holders(pool: &[Held]) -> BTreeMap<String, String> {
-    pool.iter()
-        .filter_map(|held| Some((held.volume.clone(), held.instance.clone()?)))
-        .collect()
+    pool.iter().filter_map(|held| Some((held.volume.clone(), held.instance.clone()?))).collect()
 }
 
 fn held(volume: Volume) -> Held {
@@ -310,9 +273,7 @@ fn held(volume: Volume) -> Held {
 pub fn binary(name: &str) -> Result<PathBuf, Failure> {
     let running = std::env::current_exe()?;
     let folders = running.ancestors().skip(1).take(2);
-    let found = folders
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {
         format!(
             "there is no binary {name} beside {}; run `cargo build --workspace` first",

@@ -66,8 +66,7 @@ pub fn refuse(service: Service, error: &ApiError, request_id: &str) -> Response 
         Service::Ec2 => xml.element("Response", |xml| {
             xml.element("Errors", |xml| {
                 xml.element("Error", |xml| {
-                    xml.text("Code", error.code())
-                        .text("Message", error.message());
+                    xml.text("Code", error.code()).text("Message", error.message());
                 });
             });
             xml.text("RequestID", request_id);
@@ -75,16 +74,12 @@ pub fn refuse(service: Service, error: &ApiError, request_id: &str) -> Response 
         Service::AutoScaling => xml.root("ErrorResponse", AUTO_SCALING_NAMESPACE, |xml| {
             xml.element("Error", |xml| {
                 xml.text("Type", "Sender");
-                xml.text("Code", error.code())
-                    .text("Message", error.message());
+                xml.text("Code", error.code()).text("Message", error.message());
             });
             xml.text("RequestId", request_id);
         }),
     };
-    Response {
-        status: error.status(),
-        body: xml.finish(),
-    }
+    Response { status: error.status(), body: xml.finish() }
 }
 
 fn ec2(
@@ -119,18 +114,14 @@ fn auto_scaling(
         auto_scaling_operation(action).ok_or_else(|| ApiError::InvalidAction(action.to_owned()))?;
     let mut xml = Xml::new();
     let mut outcome = Ok(());
-    xml.root(
-        &format!("{action}Response"),
-        AUTO_SCALING_NAMESPACE,
-        |xml| {
-            xml.element(&format!("{action}Result"), |xml| {
-                outcome = operation(&mut Call::new(params, world), xml);
-            });
-            xml.element("ResponseMetadata", |xml| {
-                xml.text("RequestId", request_id);
-            });
-        },
-    );
+    xml.root(&format!("{action}Response"), AUTO_SCALING_NAMESPACE, |xml| {
+        xml.element(&format!("{action}Result"), |xml| {
+            outcome = operation(&mut Call::new(params, world), xml);
+        });
+        xml.element("ResponseMetadata", |xml| {
+            xml.text("RequestId", request_id);
+        });
+    });
     outcome.map(|()| xml.finish()).map_err(|error| match error {
         // Auto Scaling has one code for all of these.
         ApiError::MissingParameter(name) => ApiError::Validation(format!(

@@ -66,10 +66,7 @@ impl Cloud {
         let listener = TcpListener::bind(options.listen)
             .await
             .and_then(|listener| Ok((listener.local_addr()?, listener)))
-            .map_err(|source| StartError::Listen {
-                address: options.listen,
-                source,
-            });
+            .map_err(|source| StartError::Listen { address: options.listen, source });
         let (address, listener) = listener?;
         let database = Database::memory().map_err(DynamoError::from)?;
         create_lease_table(&database, &options.table)?;
@@ -82,12 +79,7 @@ impl Cloud {
             account: options.world.account.clone(),
         };
         let seed = options.world.seed;
-        let lambda = Arc::new(Lambda::new(
-            options.functions(),
-            place,
-            seed,
-            Arc::clone(&reporter),
-        ));
+        let lambda = Arc::new(Lambda::new(options.functions(), place, seed, Arc::clone(&reporter)));
         let router = Router::new(Arc::clone(&lambda), options.hook_prefix.clone());
         let world = World::new(options.world.clone(), reporter.clock.now());
         let engine = Arc::new(Engine::new(world, router, Arc::clone(&reporter)));
@@ -95,11 +87,7 @@ impl Cloud {
 
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(server::serve(
-            listener,
-            Arc::clone(&doors),
-            stop.subscribe(),
-        ));
+        tasks.spawn(server::serve(listener, Arc::clone(&doors), stop.subscribe()));
         tasks.spawn({
             let (engine, stopped) = (Arc::clone(&engine), stop.subscribe());
             async move { engine.drive(stopped).await }
@@ -180,9 +168,7 @@ impl Cloud {
 
     /// Waits until every event that was accepted is done or given up, retries included.
     pub async fn wait_until_idle(&self, limit: Duration) -> Result<(), TooLate> {
-        timeout(limit, self.doors.lambda.idle())
-            .await
-            .map_err(|_| TooLate(limit))
+        timeout(limit, self.doors.lambda.idle()).await.map_err(|_| TooLate(limit))
     }
 
     /// Every call of an AWS API so far, oldest first.
@@ -263,9 +249,7 @@ impl Cloud {
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cloud")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Cloud").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use volume_pool::Timestamp;
 use volume_pool::event::{Action, ActionResult, Transition};
-use volume_pool::ids::{DeviceName, GroupName, InstanceId, VolumeId};
+use volume_pool::ids::{DeviceName, GroupName, InstanceId, PoolName, VolumeId};
 use volume_pool::observation::{
     Attachment, DeleteOnTermination, GroupInstance, Hook, Instance, Volume, VolumeState, tags,
 };
@@ -27,9 +27,7 @@ pub struct InProcess {
 impl InProcess {
     /// A door to this world.
     pub fn new(world: World) -> Self {
-        Self {
-            world: Arc::new(Mutex::new(world)),
-        }
+        Self { world: Arc::new(Mutex::new(world)) }
     }
 
     /// The world itself.
@@ -41,9 +39,7 @@ impl InProcess {
 
 impl Volumes for InProcess {
     async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
-        match self
-            .world()
-            .describe_instances(&[instance.to_string()], &[], &PageRequest::default())
+        match self.world().describe_instances(&[instance.to_string()], &[], &PageRequest::default())
         {
             Ok(page) => page.items.into_iter().next().map(instance_seen).transpose(),
             Err(ApiError::InstanceNotFound(_)) => Ok(None),
@@ -56,15 +52,9 @@ impl Volumes for InProcess {
         if values.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let filter = Filter {
-            name: "volume-id".to_owned(),
-            values,
-        };
+        let filter = Filter { name: "volume-id".to_owned(), values };
         let found = self.every_volume(&[filter])?;
-        Ok(found
-            .into_iter()
-            .map(|volume| (volume.id.clone(), volume))
-            .collect())
+        Ok(found.into_iter().map(|volume| (volume.id.clone(), volume)).collect())
     }
 
     async fn pool_volumes(
@@ -85,6 +75,10 @@ impl Volumes for InProcess {
         ])
     }
 
+    async fn every_pool_volume(&self, pool: &PoolName) -> Result<Vec<Volume>, PortError> {
+        self.every_volume(&[Filter::new(&format!("tag:{}", tags::POOL), pool.as_str())])
+    }
+
     async fn attach(
         &self,
         volume: &VolumeId,
@@ -92,8 +86,7 @@ impl Volumes for InProcess {
         device: &DeviceName,
     ) -> Result<Answer, PortError> {
         let answer =
-            self.world()
-                .attach_volume(volume.as_str(), instance.as_str(), device.as_str());
+            self.world().attach_volume(volume.as_str(), instance.as_str(), device.as_str());
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
@@ -117,9 +110,7 @@ impl Volumes for InProcess {
         device: &str,
     ) -> Result<Answer, PortError> {
         let change = [(device.to_owned(), None, false)];
-        let answer = self
-            .world()
-            .set_delete_on_termination(instance.as_str(), &change);
+        let answer = self.world().set_delete_on_termination(instance.as_str(), &change);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 
@@ -142,10 +133,7 @@ impl InProcess {
     /// `DescribeVolumes` to the last page.
     fn every_volume(&self, filters: &[Filter]) -> Result<Vec<Volume>, PortError> {
         let call = "ec2:DescribeVolumes";
-        let mut page = PageRequest {
-            max_results: Some(500),
-            next_token: None,
-        };
+        let mut page = PageRequest { max_results: Some(500), next_token: None };
         let mut found = Vec::new();
         loop {
             let answer = self
@@ -175,15 +163,8 @@ impl LifecycleActions for InProcess {
             .map_err(|error| unanswered(call, &error))?;
         let seen = page.items.into_iter().next().map(|view| {
             Ok(GroupInstance {
-                group: view
-                    .group
-                    .parse()
-                    .map_err(|error| unanswered(call, &error))?,
-                zone: view
-                    .member
-                    .zone
-                    .parse()
-                    .map_err(|error| unanswered(call, &error))?,
+                group: view.group.parse().map_err(|error| unanswered(call, &error))?,
+                zone: view.member.zone.parse().map_err(|error| unanswered(call, &error))?,
                 state: view.member.state.as_str().into(),
             })
         });
@@ -198,10 +179,7 @@ impl LifecycleActions for InProcess {
             .map_err(|error| unanswered(call, &error))?;
         let seen = hooks.into_iter().map(|hook| {
             Ok(Hook {
-                name: hook
-                    .name
-                    .parse()
-                    .map_err(|error| unanswered(call, &error))?,
+                name: hook.name.parse().map_err(|error| unanswered(call, &error))?,
                 transition: match hook.transition {
                     world::Transition::Launching => Transition::Launching,
                     world::Transition::Terminating => Transition::Terminating,
@@ -224,16 +202,14 @@ impl LifecycleActions for InProcess {
         };
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
         let answer =
-            self.world()
-                .complete_lifecycle_action(group, hook, named(instance, action), result);
+            self.world().complete_lifecycle_action(group, hook, named(instance, action), result);
         Ok(answer.map_err(|error| no_action(&error)))
     }
 
     async fn heartbeat(&self, instance: &InstanceId, action: &Action) -> Result<Answer, PortError> {
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
         let answer =
-            self.world()
-                .record_lifecycle_action_heartbeat(group, hook, named(instance, action));
+            self.world().record_lifecycle_action_heartbeat(group, hook, named(instance, action));
         Ok(answer.map_err(|error| no_action(&error)))
     }
 }
@@ -278,31 +254,16 @@ fn refusal(error: &ApiError) -> Refusal {
 }
 
 fn unanswered(call: &'static str, problem: &impl ToString) -> PortError {
-    PortError::Transient {
-        call,
-        problem: problem.to_string(),
-    }
+    PortError::Transient { call, problem: problem.to_string() }
 }
 
 fn instance_seen(view: world::InstanceView) -> Result<Instance, PortError> {
     let call = "ec2:DescribeInstances";
     Ok(Instance {
-        id: view
-            .instance
-            .id
-            .parse()
-            .map_err(|error| unanswered(call, &error))?,
-        zone: view
-            .instance
-            .zone
-            .parse()
-            .map_err(|error| unanswered(call, &error))?,
+        id: view.instance.id.parse().map_err(|error| unanswered(call, &error))?,
+        zone: view.instance.zone.parse().map_err(|error| unanswered(call, &error))?,
         state: view.instance.state.as_str().into(),
-        devices: view
-            .attachments
-            .into_iter()
-            .map(|attachment| attachment.device)
-            .collect(),
+        devices: view.attachments.into_iter().map(|attachment| attachment.device).collect(),
         tags: view.instance.tags,
     })
 }
@@ -311,12 +272,7 @@ fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
     let call = "ec2:DescribeVolumes";
     let attachments = volume.attachments.into_iter().map(|attachment| {
         Ok(Attachment {
-            instance: Some(
-                attachment
-                    .instance
-                    .parse()
-                    .map_err(|error| unanswered(call, &error))?,
-            ),
+            instance: Some(attachment.instance.parse().map_err(|error| unanswered(call, &error))?),
             device: attachment.device,
             state: attachment.state.as_str().into(),
             delete_on_termination: if attachment.delete_on_termination {
@@ -328,14 +284,8 @@ fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
         })
     });
     Ok(Volume {
-        id: volume
-            .id
-            .parse()
-            .map_err(|error| unanswered(call, &error))?,
-        zone: volume
-            .zone
-            .parse()
-            .map_err(|error| unanswered(call, &error))?,
+        id: volume.id.parse().map_err(|error| unanswered(call, &error))?,
+        zone: volume.zone.parse().map_err(|error| unanswered(call, &error))?,
         state: volume.state.as_str().into(),
         multi_attach: volume.multi_attach,
         attachments: attachments.collect::<Result<_, PortError>>()?,

@@ -177,8 +177,6 @@ impl Lambda {
     }
 
     fn sandboxes(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Sandbox>>> {
-        self.sandboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,13 @@
 //! The reference lease store: the port's contract in its plainest form. It serves the scenarios and the simulation;
 //! what DynamoDB really does is shown by the conformance suite of the DynamoDB adapter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volume_pool::ids::{InstanceId, InvocationId};
 use volume_pool::ports::{Commit, LeaseStore, Poke, PortError};
 use volume_pool::record::{Key, List, Record};
-use volume_pool::transition::{Expect, Transaction, Write};
+use volume_pool::transition::{Expect, MOST_WRITES, Transaction, Write};
 
 /// Records in memory.
 #[derive(Debug, Clone, Default)]
@@ -24,10 +24,7 @@ struct Item {
 impl MemoryLeases {
     /// Every record.
     pub fn records(&self) -> Vec<Record> {
-        self.items()
-            .values()
-            .map(|item| item.record.clone())
-            .collect()
+        self.items().values().map(|item| item.record.clone()).collect()
     }
 
     fn items(&self) -> MutexGuard<'_, BTreeMap<(String, String), Item>> {
@@ -57,6 +54,12 @@ impl LeaseStore for MemoryLeases {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {
         let mut items = self.items();
+        let keys: BTreeSet<(String, String)> = transaction.writes.iter().map(written).collect();
+        if keys.len() != transaction.writes.len() || keys.len() > MOST_WRITES {
+            let problem =
+                format!("{}: a key twice, or more than {MOST_WRITES} writes", transaction.name);
+            return Err(PortError::Denied { call: "dynamodb:TransactWriteItems", problem });
+        }
         let holds = transaction.writes.iter().all(|write| match write {
             Write::Put(record, expect) => as_expected(items.get(&place(&record.key())), *expect),
             Write::Delete(_) => true,
@@ -69,13 +72,7 @@ impl LeaseStore for MemoryLeases {
                 Write::Put(record, _) => {
                     let key = place(&record.key());
                     let poked = items.get(&key).is_some_and(|item| item.poked);
-                    items.insert(
-                        key,
-                        Item {
-                            record: record.clone(),
-                            poked,
-                        },
-                    );
+                    items.insert(key, Item { record: record.clone(), poked });
                 }
                 Write::Delete(key) => {
                     items.remove(&place(key));
@@ -87,13 +84,8 @@ impl LeaseStore for MemoryLeases {
 
     async fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> Result<Poke, PortError> {
         match self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
-            Some(Item {
-                record: Record::Claim(claim),
-                poked,
-            }) if claim
-                .guard
-                .as_ref()
-                .is_some_and(|held| held.invocation == *guard) =>
+            Some(Item { record: Record::Claim(claim), poked })
+                if claim.guard.as_ref().is_some_and(|held| held.invocation == *guard) =>
             {
                 *poked = true;
                 Ok(Poke::Left)
@@ -102,9 +94,17 @@ impl LeaseStore for MemoryLeases {
         }
     }
 
-    async fn take_poke(&self, instance: &InstanceId) -> Result<(), PortError> {
-        if let Some(item) = self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
-            item.poked = false;
+    async fn take_poke(
+        &self,
+        instance: &InstanceId,
+        guard: &InvocationId,
+    ) -> Result<(), PortError> {
+        let mut items = self.items();
+        let item = items.get_mut(&place(&Key::Claim(instance.clone())));
+        if let Some(Item { record: Record::Claim(claim), poked }) = item
+            && claim.guard.as_ref().is_some_and(|held| held.invocation == *guard)
+        {
+            *poked = false;
         }
         Ok(())
     }
@@ -112,6 +112,13 @@ impl LeaseStore for MemoryLeases {
 
 fn place(key: &Key) -> (String, String) {
     (key.partition(), key.sort())
+}
+
+fn written(write: &Write) -> (String, String) {
+    match write {
+        Write::Put(record, _) => place(&record.key()),
+        Write::Delete(key) => place(key),
+    }
 }
 
 fn as_expected(item: Option<&Item>, expect: Expect) -> bool {

@@ -90,26 +90,9 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(serve: Serve) -> Result<Cloud, StartError> {
-    let Serve {
-        listen,
-        lifecycle,
-        reconcile,
-        speed,
-        seed,
-    } = serve;
-    let world = Config {
-        speed,
-        seed,
-        ..Config::default()
-    };
-    Cloud::start(Options {
-        listen,
-        lifecycle,
-        reconcile,
-        world,
-        ..Options::default()
-    })
-    .await
+    let Serve { listen, lifecycle, reconcile, speed, seed } = serve;
+    let world = Config { speed, seed, ..Config::default() };
+    Cloud::start(Options { listen, lifecycle, reconcile, world, ..Options::default() }).await
 }
 
 /// Prints what to paste into a shell.
@@ -119,10 +102,7 @@ fn announce(cloud: &Cloud) -> std::io::Result<()> {
         writeln!(stdout, "export {name}={value}")?;
     }
     stdout.flush()?;
-    eprintln!(
-        "local-cloud: serving at {}; interrupt (Ctrl-C) stops it",
-        cloud.endpoint()
-    );
+    eprintln!("local-cloud: serving at {}; interrupt (Ctrl-C) stops it", cloud.endpoint());
     Ok(())
 }
 

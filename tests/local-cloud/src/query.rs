@@ -45,18 +45,12 @@ impl Params {
                 return Err(QueryError::Unnamed);
             }
             let read = AtomicBool::new(ENVELOPE.contains(&name.as_ref()));
-            let entry = Entry {
-                value: value.into_owned(),
-                read,
-            };
+            let entry = Entry { value: value.into_owned(), read };
             if entries.insert(name.to_string(), entry).is_some() {
                 return Err(QueryError::Duplicate(name.into_owned()));
             }
         }
-        Ok(Self {
-            entries: Arc::new(entries),
-            prefix: String::new(),
-        })
+        Ok(Self { entries: Arc::new(entries), prefix: String::new() })
     }
 
     /// The value of `name` below this view's prefix.
@@ -66,19 +60,12 @@ impl Params {
 
     /// A list of plain values: `Prefix.1`, `Prefix.2` or `Prefix.member.1`, …, in the order of their numbers.
     pub fn list(&self, prefix: &str) -> Vec<String> {
-        self.items(prefix)
-            .iter()
-            .filter_map(|item| self.read(item))
-            .map(str::to_owned)
-            .collect()
+        self.items(prefix).iter().filter_map(|item| self.read(item)).map(str::to_owned).collect()
     }
 
     /// A list of structures: one view for each of `Prefix.1.Foo`, `Prefix.2.Foo` or `Prefix.member.1.Foo`, ….
     pub fn structs(&self, prefix: &str) -> Vec<Self> {
-        self.items(prefix)
-            .into_iter()
-            .map(|item| self.view(item))
-            .collect()
+        self.items(prefix).into_iter().map(|item| self.view(item)).collect()
     }
 
     /// The view of one structure: `Prefix.Foo`. It is empty when no such parameter was given.
@@ -104,11 +91,7 @@ impl Params {
     /// which is how the Auto Scaling dialect writes one) counts as read.
     fn items(&self, prefix: &str) -> Vec<String> {
         let list = self.full(prefix);
-        if self
-            .entries
-            .get(&list)
-            .is_some_and(|entry| entry.value.is_empty())
-        {
+        if self.entries.get(&list).is_some_and(|entry| entry.value.is_empty()) {
             self.read(&list);
         }
         let start = format!("{list}.");
@@ -148,10 +131,7 @@ impl Params {
     }
 
     fn view(&self, full_name: String) -> Self {
-        Self {
-            entries: Arc::clone(&self.entries),
-            prefix: full_name + ".",
-        }
+        Self { entries: Arc::clone(&self.entries), prefix: full_name + "." }
     }
 }
 
@@ -215,10 +195,7 @@ mod tests {
 
     #[test]
     fn a_name_given_twice_or_not_at_all_is_refused() {
-        assert_eq!(
-            Params::parse("A=1&A=2").unwrap_err(),
-            QueryError::Duplicate("A".into())
-        );
+        assert_eq!(Params::parse("A=1&A=2").unwrap_err(), QueryError::Duplicate("A".into()));
         assert_eq!(Params::parse("=2").unwrap_err(), QueryError::Unnamed);
     }
 }

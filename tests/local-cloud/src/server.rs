@@ -103,14 +103,7 @@ async fn converse(stream: TcpStream, doors: Arc<Doors>) {
 impl Doors {
     pub(crate) fn new(engine: Arc<Engine>, lambda: Arc<Lambda>, dynamo: Dynamo) -> Self {
         let (calls, faults, under_way) = (CallLog::new(), Faults::default(), Tasks::new());
-        Self {
-            engine,
-            lambda,
-            dynamo,
-            calls,
-            faults,
-            under_way,
-        }
+        Self { engine, lambda, dynamo, calls, faults, under_way }
     }
 
     /// Ends the calls that are under way.
@@ -159,10 +152,7 @@ impl Doors {
             Err((door, refusal)) => return Ok(refusal.answer(door, request_id)),
         };
         let door = target.operation.door();
-        let sandbox = target
-            .access_key
-            .as_deref()
-            .and_then(|key| self.lambda.sandbox_of(key));
+        let sandbox = target.access_key.as_deref().and_then(|key| self.lambda.sandbox_of(key));
         let (number, fault) = self.arrived(&target.operation, sandbox.as_deref());
         match (fault, sandbox) {
             (Some(FaultAction::Refuse { status, code }), _) => {
@@ -243,15 +233,12 @@ impl Doors {
                 });
             }
         };
-        let done = self
-            .engine
-            .with_world(|world| api::handle(world, service, action, params, request_id));
+        let done =
+            self.engine.with_world(|world| api::handle(world, service, action, params, request_id));
         let mut answer = Response::new(body(done.body));
         *answer.status_mut() =
             StatusCode::from_u16(done.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        answer
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         answer
     }
 }

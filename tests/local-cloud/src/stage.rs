@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use volume_pool::request::{Ending, Request, Response};
 use volume_pool::decide::Subject;
 use volume_pool::event::Event;
 use volume_pool::ids::{InstanceId, InvocationId};
@@ -15,6 +14,7 @@ use volume_pool::invocation::{Invocation, LoopReport};
 use volume_pool::observation::InstanceState;
 use volume_pool::ports::Ports;
 use volume_pool::record::{Claim, Phase, Record, Slot, SlotState};
+use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
 
 use crate::in_process::InProcess;
@@ -133,13 +133,7 @@ impl Stage {
     pub fn claims(&self) -> Vec<Claim> {
         let records = self.leases.records().into_iter();
         records
-            .filter_map(|record| {
-                if let Record::Claim(claim) = record {
-                    Some(claim)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|record| if let Record::Claim(claim) = record { Some(claim) } else { None })
             .collect()
     }
 
@@ -147,13 +141,7 @@ impl Stage {
     pub fn slots(&self) -> Vec<Slot> {
         let records = self.leases.records().into_iter();
         records
-            .filter_map(|record| {
-                if let Record::Slot(slot) = record {
-                    Some(slot)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|record| if let Record::Slot(slot) = record { Some(slot) } else { None })
             .collect()
     }
 
@@ -166,11 +154,7 @@ impl Stage {
                 && let Some((_, member)) = world.member(holder.as_str())
                 && member.state == LifecycleState::InService
             {
-                let volumes = slot
-                    .volumes
-                    .iter()
-                    .map(|volume| volume.volume.to_string())
-                    .collect();
+                let volumes = slot.volumes.iter().map(|volume| volume.volume.to_string()).collect();
                 found.insert(slot.id.to_string(), (holder.to_string(), volumes));
             }
         }
@@ -182,18 +166,9 @@ impl Stage {
         self.take_events();
         let world_due = self.cloud.world().next_due();
         let delivery_due = self.deliveries.first_key_value().map(|((at, _), _)| *at);
-        let running_due = self
-            .running
-            .iter()
-            .map(|running| (running.due, running.number))
-            .min();
+        let running_due = self.running.iter().map(|running| (running.due, running.number)).min();
         let reconcile_due = self.reconciles.then_some(self.next_reconcile);
-        let dues = [
-            world_due,
-            delivery_due,
-            running_due.map(|(due, _)| due),
-            reconcile_due,
-        ];
+        let dues = [world_due, delivery_due, running_due.map(|(due, _)| due), reconcile_due];
         let Some(at) = dues.into_iter().flatten().min() else {
             return Ok(end.plus(CALL));
         };
@@ -217,11 +192,7 @@ impl Stage {
         if broken.is_empty() {
             Ok(at)
         } else {
-            Err(format!(
-                "at {at}: {}\n{}",
-                broken.join("; "),
-                self.summary()
-            ))
+            Err(format!("at {at}: {}\n{}", broken.join("; "), self.summary()))
         }
     }
 
@@ -264,17 +235,12 @@ impl Stage {
         };
         match &event {
             Event::Lifecycle(lifecycle) => {
-                let subject = Subject {
-                    event: Some(lifecycle.clone()),
-                    ..subject(&lifecycle.instance)
-                };
+                let subject =
+                    Subject { event: Some(lifecycle.clone()), ..subject(&lifecycle.instance) };
                 self.start(subject, event);
             }
             Event::InstanceState { instance, state } => {
-                let subject = Subject {
-                    hint: Some(state.clone()),
-                    ..subject(instance)
-                };
+                let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
                 self.start(subject, event);
             }
             Event::Schedule => {
@@ -300,22 +266,12 @@ impl Stage {
         let mut invocation = Invocation::new(subject, allowance);
         let request = invocation.start(now);
         let retry = (deadline.plus(MINUTE), event);
-        self.running.push(Running {
-            invocation,
-            request,
-            due: now.plus(CALL),
-            number,
-            retry,
-        });
+        self.running.push(Running { invocation, request, due: now.plus(CALL), number, retry });
     }
 
     /// Carries one request of an invocation out, and takes the next.
     fn carry_on(&mut self, number: u64) {
-        let Some(index) = self
-            .running
-            .iter()
-            .position(|running| running.number == number)
-        else {
+        let Some(index) = self.running.iter().position(|running| running.number == number) else {
             return;
         };
         let mut running = self.running.swap_remove(index);
@@ -379,10 +335,8 @@ impl Stage {
         for slot in &slots {
             if let Some(holder) = slot.holder() {
                 if !holders.insert(holder.clone()) {
-                    broken.push(format!(
-                        "rule 1: {holder} holds two slots, {} among them",
-                        slot.id
-                    ));
+                    broken
+                        .push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
                 }
                 let names_it = claims
                     .iter()
@@ -416,10 +370,7 @@ impl Stage {
             }
         }
         for group in world.groups() {
-            let ours = group
-                .hooks
-                .values()
-                .any(|hook| hook.name.starts_with(HOOK_PREFIX));
+            let ours = group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX));
             for member in group
                 .members
                 .values()
@@ -429,10 +380,7 @@ impl Stage {
                 if instance.is_ok_and(|instance| instance.state == world::InstanceState::Running)
                     && let Some(missing) = missing(&world, &claims, &slots, &member.instance)
                 {
-                    broken.push(format!(
-                        "rule 2: {} is in service {missing}",
-                        member.instance
-                    ));
+                    broken.push(format!("rule 2: {} is in service {missing}", member.instance));
                 }
             }
         }
@@ -454,16 +402,10 @@ impl Stage {
             }
         }
         for claim in self.claims() {
-            lines.push(format!(
-                "  claim {} {:?}: {}",
-                claim.instance, claim.phase, claim.reason
-            ));
+            lines.push(format!("  claim {} {:?}: {}", claim.instance, claim.phase, claim.reason));
         }
         for slot in self.slots() {
-            lines.push(format!(
-                "  slot {} {:?}: {}",
-                slot.id, slot.state, slot.reason
-            ));
+            lines.push(format!("  slot {} {:?}: {}", slot.id, slot.state, slot.reason));
         }
         lines.join("\n")
     }
@@ -471,9 +413,7 @@ impl Stage {
 
 /// What an instance in service lacks.
 fn missing(world: &World, claims: &[Claim], slots: &[Slot], instance: &str) -> Option<String> {
-    let claim = claims
-        .iter()
-        .find(|claim| claim.instance.as_str() == instance);
+    let claim = claims.iter().find(|claim| claim.instance.as_str() == instance);
     let Some(Phase::Leased { slot: id, .. }) = claim.map(|claim| &claim.phase) else {
         return Some("without a lease".to_owned());
     };
@@ -481,11 +421,9 @@ fn missing(world: &World, claims: &[Claim], slots: &[Slot], instance: &str) -> O
     slot.volumes.iter().find_map(|wanted| {
         let attachment = world.attachment(wanted.volume.as_str(), instance);
         match attachment {
-            Some(attachment) if attachment.state != AttachmentState::Attached => Some(format!(
-                "with {} {}",
-                wanted.volume,
-                attachment.state.as_str()
-            )),
+            Some(attachment) if attachment.state != AttachmentState::Attached => {
+                Some(format!("with {} {}", wanted.volume, attachment.state.as_str()))
+            }
             Some(attachment) if attachment.delete_on_termination => {
                 Some(format!("with {} to be deleted with it", wanted.volume))
             }

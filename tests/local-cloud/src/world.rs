@@ -182,18 +182,11 @@ impl World {
         match due {
             Due::VolumeCreated(volume) => self.volume_created(&volume),
             Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
-            Due::Attachment {
-                volume,
-                instance,
-                generation,
-            } => {
+            Due::Attachment { volume, instance, generation } => {
                 self.attachment_due(&volume, &instance, generation);
             }
             Due::Mount { volume, instance } => self.mount_due(&volume, &instance),
-            Due::Instance {
-                instance,
-                generation,
-            } => self.instance_due(&instance, generation),
+            Due::Instance { instance, generation } => self.instance_due(&instance, generation),
             Due::Forget(instance) => self.forget_instance(&instance),
             Due::ScalingPass(group) => self.scaling_pass(&group),
             Due::HealthCheck(group) => self.health_check(&group),
@@ -222,13 +215,6 @@ impl World {
         let (version, variant) = (0x4 << 76, 0b10 << 62);
         let bits = (bits & !(0xf << 76) & !(0b11 << 62)) | version | variant;
         let hex = format!("{bits:032x}");
-        [
-            &hex[0..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..32],
-        ]
-        .join("-")
+        [&hex[0..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
     }
 }

@@ -13,17 +13,12 @@ pub struct Xml {
 impl Xml {
     /// A document with nothing but its declaration.
     pub fn new() -> Self {
-        Self {
-            text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(),
-        }
+        Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
     }
 
     /// `<name>value</name>`.
     pub fn text(&mut self, name: &str, value: impl Display) -> &mut Self {
-        self.push(format_args!(
-            "<{name}>{}</{name}>",
-            escape(value.to_string())
-        ))
+        self.push(format_args!("<{name}>{}</{name}>", escape(value.to_string())))
     }
 
     /// `<name>value</name>`, or nothing when there is no value.
@@ -82,8 +77,7 @@ mod tests {
             xml.text("size", 8).element("tagSet", |xml| {
                 xml.text("key", "a<b & \"c\"");
             });
-            xml.optional("gone", None::<u8>)
-                .optional("there", Some(true));
+            xml.optional("gone", None::<u8>).optional("there", Some(true));
         });
         assert_eq!(
             xml.finish(),

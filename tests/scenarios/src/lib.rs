@@ -19,34 +19,20 @@ pub const ZONE: &str = "eu-central-1a";
 
 /// An empty stage.
 pub fn stage(seed: u64) -> Stage {
-    Stage::new(
-        Config {
-            seed,
-            ..Config::default()
-        },
-        BEGIN,
-    )
+    Stage::new(Config { seed, ..Config::default() }, BEGIN)
 }
 
 /// A volume with the pool's tag, available.
 pub fn tagged_volume(stage: &Stage, zone: &str, tags: &[(&str, &str)]) -> Result<String, ApiError> {
-    let mut tags: BTreeMap<String, String> = tags
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    tags.entry("stateful-asg:pool".to_owned())
-        .or_insert_with(|| "cassandra".to_owned());
+    let mut tags: BTreeMap<String, String> =
+        tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    tags.entry("stateful-asg:pool".to_owned()).or_insert_with(|| "cassandra".to_owned());
     let specification = VolumeSpecification {
         size_gib: Some(10),
         volume_type: Some("gp3".to_owned()),
         ..VolumeSpecification::default()
     };
-    let request = CreateVolume {
-        zone: zone.to_owned(),
-        specification,
-        tags,
-        client_token: None,
-    };
+    let request = CreateVolume { zone: zone.to_owned(), specification, tags, client_token: None };
     Ok(stage.cloud.world().create_volume(request)?.id)
 }
 
@@ -81,10 +67,7 @@ pub fn group(
     };
     let template = world.create_launch_template(name, None, specification, BTreeMap::new())?;
     let change = GroupChange {
-        template: Some(TemplateReference {
-            id: Some(template.id),
-            ..TemplateReference::default()
-        }),
+        template: Some(TemplateReference { id: Some(template.id), ..TemplateReference::default() }),
         min_size: Some(0),
         max_size: Some(size + 2),
         desired_capacity: Some(size),
@@ -92,12 +75,7 @@ pub fn group(
         health_check_grace_period: Some(0),
         ..GroupChange::default()
     };
-    world.create_group(CreateGroup {
-        name: name.to_owned(),
-        change,
-        tags: BTreeMap::new(),
-        hooks,
-    })
+    world.create_group(CreateGroup { name: name.to_owned(), change, tags: BTreeMap::new(), hooks })
 }
 
 /// A stage with one group of `size` in one zone and as many tagged volumes, every instance in service.
@@ -108,9 +86,7 @@ pub fn in_service(mut stage: Stage, size: u32, policy: &str) -> Result<Stage, St
     }
     stage.run_for(Duration::from_secs(10))?;
     group(&stage, "cassandra", size, &[ZONE], hooks(Some(policy))).map_err(text)?;
-    stage.run_until(LONG, |stage| {
-        stage.volumes_in_service().len() == size as usize
-    })?;
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == size as usize)?;
     settle(&mut stage)?;
     Ok(stage)
 }
@@ -123,10 +99,7 @@ pub fn settle(stage: &mut Stage) -> Result<(), String> {
 /// The instances of a group in this state.
 pub fn instances(stage: &Stage, group: &str, state: LifecycleState) -> Vec<String> {
     let world = stage.cloud.world();
-    let members = world
-        .group(group)
-        .map(|group| group.members.clone())
-        .unwrap_or_default();
+    let members = world.group(group).map(|group| group.members.clone()).unwrap_or_default();
     members
         .into_values()
         .filter(|member| member.state == state)
@@ -136,19 +109,13 @@ pub fn instances(stage: &Stage, group: &str, state: LifecycleState) -> Vec<Strin
 
 /// Which volumes each slot in service has.
 pub fn volumes_by_slot(stage: &Stage) -> BTreeMap<String, Vec<String>> {
-    stage
-        .volumes_in_service()
-        .into_iter()
-        .map(|(slot, (_, volumes))| (slot, volumes))
-        .collect()
+    stage.volumes_in_service().into_iter().map(|(slot, (_, volumes))| (slot, volumes)).collect()
 }
 
 /// The volumes with a pool's tag: all there are, whoever holds them.
 pub fn tagged(stage: &Stage) -> Vec<String> {
     let world = stage.cloud.world();
-    let tagged = world
-        .volumes()
-        .filter(|volume| volume.tags.contains_key("stateful-asg:pool"));
+    let tagged = world.volumes().filter(|volume| volume.tags.contains_key("stateful-asg:pool"));
     tagged.map(|volume| volume.id.clone()).collect()
 }
 
@@ -158,11 +125,7 @@ pub fn replace_one(stage: &mut Stage, size: usize) -> Result<String, String> {
         .into_iter()
         .next()
         .ok_or("nothing in service")?;
-    stage
-        .cloud
-        .world()
-        .fail_instance(&failed)
-        .map_err(|error| error.to_string())?;
+    stage.cloud.world().fail_instance(&failed).map_err(|error| error.to_string())?;
     stage.run_until(LONG, |stage| {
         let served = stage.volumes_in_service();
         served.len() == size && served.values().all(|(instance, _)| *instance != failed)

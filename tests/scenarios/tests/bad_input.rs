@@ -19,13 +19,8 @@ const POLICY: &str = r#"{"pool":"cassandra"}"#;
 
 /// The alarms raised so far, by name and text.
 fn alarms(stage: &Stage) -> Vec<(&'static str, String)> {
-    let reports = stage
-        .reports
-        .iter()
-        .flat_map(|report| &report.journal.alarms);
-    let unique: BTreeSet<_> = reports
-        .map(|alarm| (alarm.name(), alarm.to_string()))
-        .collect();
+    let reports = stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    let unique: BTreeSet<_> = reports.map(|alarm| (alarm.name(), alarm.to_string())).collect();
     unique.into_iter().collect()
 }
 
@@ -52,9 +47,7 @@ fn is_held_for(stage: &Stage, problem: &str) {
     assert!(stage.slots().is_empty(), "nothing was leased or adopted");
     let alarms = alarms(stage);
     assert!(
-        alarms
-            .iter()
-            .any(|(name, text)| *name == "policy-fault" && text.contains(problem)),
+        alarms.iter().any(|(name, text)| *name == "policy-fault" && text.contains(problem)),
         "no alarm says {problem:?}: {alarms:?}"
     );
 }
@@ -71,10 +64,7 @@ fn a_launch_whose_metadata_is_not_json_is_held_and_named() {
 
 #[test]
 fn a_launch_with_an_unknown_policy_field_is_held_and_the_field_named() {
-    is_held_for(
-        &launched_with(Some(r#"{"pool":"cassandra","waitSecond":5}"#)),
-        "waitSecond",
-    );
+    is_held_for(&launched_with(Some(r#"{"pool":"cassandra","waitSecond":5}"#)), "waitSecond");
 }
 
 #[test]
@@ -89,14 +79,8 @@ fn a_launch_with_a_value_out_of_range_is_held_and_the_field_named() {
 fn a_held_launch_goes_on_once_the_hook_is_corrected() {
     let mut stage = launched_with(Some("pool=cassandra"));
     let corrected = hooks(Some(POLICY)).remove(0);
-    stage
-        .cloud
-        .world()
-        .put_lifecycle_hook("cassandra", corrected)
-        .unwrap();
-    stage
-        .run_until(LONG, |stage| stage.volumes_in_service().len() == 1)
-        .unwrap();
+    stage.cloud.world().put_lifecycle_hook("cassandra", corrected).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
 }
 
 #[test]
@@ -104,19 +88,9 @@ fn a_group_whose_policy_breaks_later_goes_by_its_last_good_one() {
     let mut stage = in_service(stage(5), 1, POLICY).unwrap();
     tagged_volume(&stage, ZONE, &[]).unwrap();
     let broken = hooks(Some(r#"{"pool":"cassandra","whenEmty":"wait"}"#)).remove(0);
-    stage
-        .cloud
-        .world()
-        .put_lifecycle_hook("cassandra", broken)
-        .unwrap();
-    stage
-        .cloud
-        .world()
-        .set_desired_capacity("cassandra", 2)
-        .unwrap();
-    stage
-        .run_until(LONG, |stage| stage.volumes_in_service().len() == 2)
-        .unwrap();
+    stage.cloud.world().put_lifecycle_hook("cassandra", broken).unwrap();
+    stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 2).unwrap();
     let alarms = alarms(&stage);
     assert!(
         alarms
@@ -147,15 +121,8 @@ fn other_peoples_events_and_hooks_are_none_of_ours() {
         stage.deliver(Event::parse(&text, "stateful-asg").unwrap());
     }
     stage.run_for(Duration::from_secs(100)).unwrap();
-    assert!(
-        stage.leases.records().is_empty(),
-        "{:?}",
-        stage.leases.records()
-    );
-    assert_eq!(
-        instances(&stage, "theirs", LifecycleState::PendingWait).len(),
-        1
-    );
+    assert!(stage.leases.records().is_empty(), "{:?}", stage.leases.records());
+    assert_eq!(instances(&stage, "theirs", LifecycleState::PendingWait).len(), 1);
 }
 
 /// A group of one launched beside these volumes, a few minutes later.
@@ -174,11 +141,12 @@ fn is_left_alone(stage: &Stage, volume: &str, problem: &str) {
             && text.contains(problem)),
         "no alarm names {volume} and {problem:?}: {alarms:?}"
     );
-    assert!(!stage.slots().iter().any(|slot| {
-        slot.volumes
+    assert!(
+        !stage
+            .slots()
             .iter()
-            .any(|known| known.volume.as_str() == volume)
-    }));
+            .any(|slot| { slot.volumes.iter().any(|known| known.volume.as_str() == volume) })
+    );
 }
 
 #[test]
@@ -192,12 +160,7 @@ fn a_multi_attach_volume_is_left_alone_and_named() {
         ..VolumeSpecification::default()
     };
     let tags = [("stateful-asg:pool".to_owned(), "cassandra".to_owned())].into();
-    let request = CreateVolume {
-        zone: ZONE.to_owned(),
-        specification,
-        tags,
-        client_token: None,
-    };
+    let request = CreateVolume { zone: ZONE.to_owned(), specification, tags, client_token: None };
     let volume = stage.cloud.world().create_volume(request).unwrap().id;
     launched_beside(&mut stage);
     is_left_alone(&stage, &volume, "Multi-Attach");
@@ -219,20 +182,12 @@ fn a_tagged_volume_attached_to_a_stranger_is_left_alone_and_named() {
         zone: Some(ZONE.to_owned()),
         ..RunInstances::default()
     };
-    let stranger = stage.cloud.world().run_instances(request).unwrap()[0]
-        .id
-        .clone();
+    let stranger = stage.cloud.world().run_instances(request).unwrap()[0].id.clone();
     stage.run_for(Duration::from_secs(30)).unwrap();
-    stage
-        .cloud
-        .world()
-        .attach_volume(&volume, &stranger, "/dev/sdf")
-        .unwrap();
+    stage.cloud.world().attach_volume(&volume, &stranger, "/dev/sdf").unwrap();
     launched_beside(&mut stage);
     is_left_alone(&stage, &volume, &stranger);
-    let held = stage.cloud.world().volume(&volume).unwrap().attachments[0]
-        .instance
-        .clone();
+    let held = stage.cloud.world().volume(&volume).unwrap().attachments[0].instance.clone();
     assert_eq!(held, stranger, "it is not taken from the stranger");
 }
 
@@ -253,11 +208,7 @@ fn a_copy_that_carries_the_tag_of_a_slot_that_exists_is_left_alone_and_named() {
     let slot = stage.slots()[0].id.to_string();
     let copy = tagged_volume(&stage, ZONE, &[("stateful-asg:slot", slot.as_str())]).unwrap();
     stage.run_for(Duration::from_secs(5)).unwrap();
-    stage
-        .cloud
-        .world()
-        .set_desired_capacity("cassandra", 2)
-        .unwrap();
+    stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
     stage.run_for(Duration::from_secs(120)).unwrap();
     is_left_alone(&stage, &copy, "names a slot that exists");
 }
@@ -267,28 +218,16 @@ fn a_tagged_slot_comes_back_under_its_own_name() {
     let mut stage = stage(5);
     let volume = tagged_volume(&stage, ZONE, &[("stateful-asg:slot", "cassandra-4")]).unwrap();
     launched_beside(&mut stage);
-    assert_eq!(
-        volumes_by_slot(&stage),
-        [("cassandra-4".to_owned(), vec![volume])].into()
-    );
+    assert_eq!(volumes_by_slot(&stage), [("cassandra-4".to_owned(), vec![volume])].into());
 }
 
 #[test]
 fn a_volume_that_a_person_took_is_set_apart_and_another_one_is_used() {
     let mut stage = in_service(stage(5), 1, POLICY).unwrap();
     // The slot is free for a moment: a person attaches its volume to an instance of their own.
+    stage.cloud.world().set_desired_capacity("cassandra", 0).unwrap();
     stage
-        .cloud
-        .world()
-        .set_desired_capacity("cassandra", 0)
-        .unwrap();
-    stage
-        .run_until(LONG, |stage| {
-            stage
-                .slots()
-                .iter()
-                .all(|slot| slot.state == SlotState::Free)
-        })
+        .run_until(LONG, |stage| stage.slots().iter().all(|slot| slot.state == SlotState::Free))
         .unwrap();
     settle(&mut stage).unwrap();
     let taken = stage.slots()[0].volumes[0].volume.to_string();
@@ -304,30 +243,15 @@ fn a_volume_that_a_person_took_is_set_apart_and_another_one_is_used() {
         zone: Some(ZONE.to_owned()),
         ..RunInstances::default()
     };
-    let stranger = stage.cloud.world().run_instances(request).unwrap()[0]
-        .id
-        .clone();
+    let stranger = stage.cloud.world().run_instances(request).unwrap()[0].id.clone();
     stage.run_for(Duration::from_secs(30)).unwrap();
-    stage
-        .cloud
-        .world()
-        .attach_volume(&taken, &stranger, "/dev/sdf")
-        .unwrap();
+    stage.cloud.world().attach_volume(&taken, &stranger, "/dev/sdf").unwrap();
     let other = tagged_volume(&stage, ZONE, &[]).unwrap();
     stage.run_for(Duration::from_secs(10)).unwrap();
 
-    stage
-        .cloud
-        .world()
-        .set_desired_capacity("cassandra", 1)
-        .unwrap();
-    stage
-        .run_until(LONG, |stage| stage.volumes_in_service().len() == 1)
-        .unwrap();
-    assert_eq!(
-        volumes_by_slot(&stage).into_values().collect::<Vec<_>>(),
-        [vec![other]]
-    );
+    stage.cloud.world().set_desired_capacity("cassandra", 1).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+    assert_eq!(volumes_by_slot(&stage).into_values().collect::<Vec<_>>(), [vec![other]]);
     let apart = stage
         .slots()
         .into_iter()
@@ -335,8 +259,6 @@ fn a_volume_that_a_person_took_is_set_apart_and_another_one_is_used() {
         .expect("no slot is set apart");
     assert!(apart.reason.contains(&stranger), "{}", apart.reason);
     assert!(
-        alarms(&stage)
-            .iter()
-            .any(|(name, text)| *name == "quarantined" && text.contains(&taken))
+        alarms(&stage).iter().any(|(name, text)| *name == "quarantined" && text.contains(&taken))
     );
 }

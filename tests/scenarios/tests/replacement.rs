@@ -53,14 +53,11 @@ fn an_instance_terminated_by_hand_gives_its_volume_to_its_replacement() {
 #[test]
 fn twenty_launches_at_once_get_twenty_distinct_volumes() {
     let mut stage = stage(7);
-    let tagged: BTreeSet<String> = (0..20)
-        .map(|_| tagged_volume(&stage, ZONE, &[]).unwrap())
-        .collect();
+    let tagged: BTreeSet<String> =
+        (0..20).map(|_| tagged_volume(&stage, ZONE, &[]).unwrap()).collect();
     stage.run_for(std::time::Duration::from_secs(10)).unwrap();
     group(&stage, "cassandra", 20, &[ZONE], hooks(Some(STOP))).unwrap();
-    stage
-        .run_until(LONG, |stage| stage.volumes_in_service().len() == 20)
-        .unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 20).unwrap();
     let held: BTreeSet<String> = volumes_by_slot(&stage).into_values().flatten().collect();
     assert_eq!(held, tagged);
 }
@@ -78,11 +75,7 @@ fn events_delivered_five_times_change_nothing() {
     assert_eq!(volumes_by_slot(&stage), before);
     let mut epochs: Vec<u64> = stage.slots().iter().map(|slot| slot.epoch).collect();
     epochs.sort_unstable();
-    assert_eq!(
-        epochs,
-        [1, 2],
-        "one slot changed hands once more, the other not at all"
-    );
+    assert_eq!(epochs, [1, 2], "one slot changed hands once more, the other not at all");
 }
 
 #[test]
@@ -94,8 +87,5 @@ fn volumes_carry_the_tags_that_a_lost_table_could_be_rebuilt_from() {
     let tags = &world.volume(slot.volumes[0].volume.as_str()).unwrap().tags;
     assert_eq!(tags["stateful-asg:slot"], slot.id.to_string());
     assert_eq!(tags["stateful-asg:volume"], "data");
-    assert_eq!(
-        tags["stateful-asg:released-at"],
-        slot.released_at.unwrap().to_string()
-    );
+    assert_eq!(tags["stateful-asg:released-at"], slot.released_at.unwrap().to_string());
 }

@@ -32,51 +32,24 @@ fn refusal(code: &str, message: &str) -> Refusal {
 
 #[test]
 fn a_call_that_went_through_is_an_answer() {
-    assert_eq!(
-        answer::<_, DetachVolumeError>(CALL, Ok("anything")),
-        Ok(Ok(()))
-    );
+    assert_eq!(answer::<_, DetachVolumeError>(CALL, Ok("anything")), Ok(Ok(())));
 }
 
 #[test]
 fn each_refusal_of_ec2_is_told_from_the_others() {
     let text = |code: &str, message: &str| format!("{code}: {message}");
     for (code, message, expected) in [
-        (
-            "VolumeInUse",
-            "vol-1 is already attached to an instance",
-            Refusal::AlreadyAttached,
-        ),
-        (
-            "IncorrectState",
-            "Volume 'vol-1' is in the 'available' state.",
-            Refusal::NotAttached,
-        ),
-        (
-            "InvalidAttachment.NotFound",
-            "The volume is not attached",
-            Refusal::NotAttached,
-        ),
+        ("VolumeInUse", "vol-1 is already attached to an instance", Refusal::AlreadyAttached),
+        ("IncorrectState", "Volume 'vol-1' is in the 'available' state.", Refusal::NotAttached),
+        ("InvalidAttachment.NotFound", "The volume is not attached", Refusal::NotAttached),
         (
             "InvalidParameterValue",
             "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use",
             Refusal::DeviceInUse,
         ),
-        (
-            "InvalidVolume.NotFound",
-            "The volume 'vol-1' does not exist.",
-            Refusal::NotFound,
-        ),
-        (
-            "InvalidInstanceID.NotFound",
-            "The instance ID 'i-1' does not exist",
-            Refusal::NotFound,
-        ),
-        (
-            "AttachmentLimitExceeded",
-            "volume attachment limit exceeded",
-            Refusal::LimitExceeded,
-        ),
+        ("InvalidVolume.NotFound", "The volume 'vol-1' does not exist.", Refusal::NotFound),
+        ("InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist", Refusal::NotFound),
+        ("AttachmentLimitExceeded", "volume attachment limit exceeded", Refusal::LimitExceeded),
     ] {
         assert_eq!(refusal(code, message), expected, "{code}");
     }
@@ -88,39 +61,18 @@ fn each_refusal_of_ec2_is_told_from_the_others() {
             "The instance 'i-1' is not in a state from which it can be stopped.",
         ),
     ] {
-        assert_eq!(
-            refusal(code, message),
-            Refusal::IncorrectState(text(code, message))
-        );
+        assert_eq!(refusal(code, message), Refusal::IncorrectState(text(code, message)));
     }
     for (code, message) in [
-        (
-            "UnsupportedOperation",
-            "You can't stop the Spot Instance 'i-1'",
-        ),
-        (
-            "OperationNotPermitted",
-            "The instance 'i-1' may not be stopped.",
-        ),
+        ("UnsupportedOperation", "You can't stop the Spot Instance 'i-1'"),
+        ("OperationNotPermitted", "The instance 'i-1' may not be stopped."),
     ] {
-        assert_eq!(
-            refusal(code, message),
-            Refusal::Unsupported(text(code, message))
-        );
+        assert_eq!(refusal(code, message), Refusal::Unsupported(text(code, message)));
     }
     for (code, message) in [
-        (
-            "InvalidVolume.ZoneMismatch",
-            "The volume 'vol-1' is not in the same availability zone",
-        ),
-        (
-            "InvalidParameterValue",
-            "Value (/dev/zzz) for parameter device is invalid.",
-        ),
-        (
-            "TagLimitExceeded",
-            "The maximum number of Tags has been reached.",
-        ),
+        ("InvalidVolume.ZoneMismatch", "The volume 'vol-1' is not in the same availability zone"),
+        ("InvalidParameterValue", "Value (/dev/zzz) for parameter device is invalid."),
+        ("TagLimitExceeded", "The maximum number of Tags has been reached."),
     ] {
         assert_eq!(refusal(code, message), Refusal::Other(text(code, message)));
     }
@@ -140,10 +92,7 @@ fn throttling_and_server_errors_are_transient_and_keep_aws_words() {
     ] {
         assert_eq!(
             ec2(status, code, "Slow down."),
-            Err(PortError::Transient {
-                call: CALL,
-                problem: format!("{code}: Slow down.")
-            })
+            Err(PortError::Transient { call: CALL, problem: format!("{code}: Slow down.") })
         );
     }
 }
@@ -163,10 +112,7 @@ fn missing_rights_and_bad_credentials_are_denied() {
     ] {
         assert_eq!(
             ec2(403, code, "You may not."),
-            Err(PortError::Denied {
-                call: CALL,
-                problem: format!("{code}: You may not.")
-            })
+            Err(PortError::Denied { call: CALL, problem: format!("{code}: You may not.") })
         );
     }
 }
@@ -175,10 +121,7 @@ fn missing_rights_and_bad_credentials_are_denied() {
 fn an_error_without_a_code_is_passed_on_and_not_taken_for_an_answer_that_is_known() {
     let error = DetachVolumeError::generic(ErrorMetadata::builder().build());
     let answer = answer::<(), _>(CALL, Err(SdkError::service_error(error, reply(400))));
-    assert_eq!(
-        answer,
-        Ok(Err(Refusal::Other("no code: no message".to_owned())))
-    );
+    assert_eq!(answer, Ok(Err(Refusal::Other("no code: no message".to_owned()))));
 }
 
 #[test]
@@ -188,10 +131,7 @@ fn timeouts_and_unreadable_replies_are_transient() {
         SdkError::response_error("not XML", reply(200)),
     ];
     for error in lost {
-        assert!(matches!(
-            answer::<(), _>(CALL, Err(error)),
-            Err(PortError::Transient { .. })
-        ));
+        assert!(matches!(answer::<(), _>(CALL, Err(error)), Err(PortError::Transient { .. })));
     }
 }
 
@@ -203,20 +143,14 @@ fn connections_that_fail_are_transient() {
         aws_sdk_ec2::error::ConnectorError::other("connection closed".into(), None),
     ] {
         let error: SdkError<DetachVolumeError> = SdkError::dispatch_failure(connector);
-        assert!(matches!(
-            answer::<(), _>(CALL, Err(error)),
-            Err(PortError::Transient { .. })
-        ));
+        assert!(matches!(answer::<(), _>(CALL, Err(error)), Err(PortError::Transient { .. })));
     }
 }
 
 #[test]
 fn a_request_that_cannot_be_built_is_denied() {
     let error: SdkError<DetachVolumeError> = SdkError::construction_failure("no endpoint");
-    assert!(matches!(
-        answer::<(), _>(CALL, Err(error)),
-        Err(PortError::Denied { .. })
-    ));
+    assert!(matches!(answer::<(), _>(CALL, Err(error)), Err(PortError::Denied { .. })));
 }
 
 #[test]
@@ -224,9 +158,7 @@ fn an_action_that_auto_scaling_does_not_know_is_told_from_other_validation_error
     let answer = |message: &str| {
         let error = CompleteLifecycleActionError::generic(metadata("ValidationError", message));
         let error = SdkError::service_error(error, reply(400));
-        answer::<(), _>("autoscaling:CompleteLifecycleAction", Err(error))
-            .unwrap()
-            .unwrap_err()
+        answer::<(), _>("autoscaling:CompleteLifecycleAction", Err(error)).unwrap().unwrap_err()
     };
     for message in [
         "No active Lifecycle Action found with instance ID i-1",
@@ -279,17 +211,11 @@ fn a_missing_table_is_named() {
 fn modelled_errors_of_dynamodb_are_known_without_their_code() {
     let failed = ConditionalCheckFailedException::builder().build();
     let failed = UpdateItemError::ConditionalCheckFailedException(failed);
-    assert!(condition_failed(&SdkError::service_error(
-        failed,
-        reply(400)
-    )));
+    assert!(condition_failed(&SdkError::service_error(failed, reply(400))));
 
-    let reason = CancellationReason::builder()
-        .code("TransactionConflict")
-        .build();
-    let cancelled = TransactionCanceledException::builder()
-        .cancellation_reasons(reason.clone())
-        .build();
+    let reason = CancellationReason::builder().code("TransactionConflict").build();
+    let cancelled =
+        TransactionCanceledException::builder().cancellation_reasons(reason.clone()).build();
     let cancelled = TransactWriteItemsError::TransactionCanceledException(cancelled);
     let cancelled = SdkError::service_error(cancelled, reply(400));
     assert_eq!(cancellation(&cancelled), Some([reason].as_slice()));

@@ -42,17 +42,12 @@ pub(super) fn key(key: &Key) -> Item {
 pub(super) fn write(table: &str, write: &Write) -> Result<TransactWriteItem, PortError> {
     let item = TransactWriteItem::builder();
     match write {
-        Write::Put(record, expect) => Ok(item
-            .update(put(table, record, *expect).map_err(unwritable(&record.key()))?)
-            .build()),
+        Write::Put(record, expect) => {
+            Ok(item.update(put(table, record, *expect).map_err(unwritable(&record.key()))?).build())
+        }
         Write::Delete(at) => {
-            let delete = Delete::builder()
-                .table_name(table)
-                .set_key(Some(key(at)))
-                .build();
-            Ok(item
-                .delete(delete.map_err(|error| unwritable(at)(error.into()))?)
-                .build())
+            let delete = Delete::builder().table_name(table).set_key(Some(key(at))).build();
+            Ok(item.delete(delete.map_err(|error| unwritable(at)(error.into()))?).build())
         }
     }
 }
@@ -60,19 +55,12 @@ pub(super) fn write(table: &str, write: &Write) -> Result<TransactWriteItem, Por
 /// The record of an item. One that is not in a layout that this version knows, or not what its own attributes say,
 /// is left alone.
 pub(super) fn record(item: &Item) -> Result<Record, PortError> {
-    let unreadable = |problem: String| PortError::Unreadable {
-        key: place(item),
-        problem,
-    };
+    let unreadable = |problem: String| PortError::Unreadable { key: place(item), problem };
     let schema = number(item, SCHEMA_NUMBER).map_err(&unreadable)?;
     if schema.abs_diff(u64::from(SCHEMA)) > 1 {
-        return Err(unreadable(format!(
-            "has schema {schema}, this version writes {SCHEMA}"
-        )));
+        return Err(unreadable(format!("has schema {schema}, this version writes {SCHEMA}")));
     }
-    let value = item
-        .get(RECORD)
-        .ok_or_else(|| unreadable(format!("{RECORD} is missing")))?;
+    let value = item.get(RECORD).ok_or_else(|| unreadable(format!("{RECORD} is missing")))?;
     let record: Record =
         from_attribute_value(value.clone()).map_err(|error| unreadable(error.to_string()))?;
     let version = number(item, VERSION).map_err(&unreadable)?;
@@ -82,14 +70,8 @@ pub(super) fn record(item: &Item) -> Result<Record, PortError> {
             record.version()
         )));
     }
-    if !key(&record.key())
-        .iter()
-        .all(|(name, value)| item.get(name) == Some(value))
-    {
-        return Err(unreadable(format!(
-            "holds the record of {}",
-            name(&record.key())
-        )));
+    if !key(&record.key()).iter().all(|(name, value)| item.get(name) == Some(value)) {
+        return Err(unreadable(format!("holds the record of {}", name(&record.key()))));
     }
     Ok(record)
 }
@@ -147,11 +129,8 @@ fn unwritable(key: &Key) -> impl FnOnce(WriteError) -> PortError {
 
 fn number(item: &Item, name: &str) -> Result<u64, String> {
     let value = item.get(name).ok_or_else(|| format!("{name} is missing"))?;
-    let text = value
-        .as_n()
-        .map_err(|other| format!("{name} is not a number but {other:?}"))?;
-    text.parse()
-        .map_err(|error| format!("{name} is {text}: {error}"))
+    let text = value.as_n().map_err(|other| format!("{name} is not a number but {other:?}"))?;
+    text.parse().map_err(|error| format!("{name} is {text}: {error}"))
 }
 
 fn name(key: &Key) -> String {
@@ -160,10 +139,7 @@ fn name(key: &Key) -> String {
 
 /// Where an item stands, for people.
 fn place(item: &Item) -> String {
-    let text = |name: &str| {
-        item.get(name)
-            .and_then(|value| value.as_s().ok())
-            .map_or("?", String::as_str)
-    };
+    let text =
+        |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
     format!("{} {}", text(PARTITION_KEY), text(SORT_KEY))
 }

@@ -20,11 +20,8 @@ pub(super) enum Verdict {
 }
 
 /// Reasons that pass ("`TransactionCanceledException`", `TransactWriteItems`).
-const PASSING: &[&str] = &[
-    "TransactionConflict",
-    "ThrottlingError",
-    "ProvisionedThroughputExceeded",
-];
+const PASSING: &[&str] =
+    &["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// The reason of a write whose condition did not hold.
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
@@ -36,11 +33,7 @@ const NO_REASON: &str = "None";
 pub(super) fn of(writes: &[Write], reasons: &[CancellationReason]) -> Verdict {
     let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
     if has(CONDITION_FAILED) {
-        return if made_before(writes, reasons) {
-            Verdict::Committed
-        } else {
-            Verdict::Conflict
-        };
+        return if made_before(writes, reasons) { Verdict::Committed } else { Verdict::Conflict };
     }
     let text = text(reasons);
     if PASSING.iter().any(|code| has(code)) {
@@ -57,30 +50,20 @@ fn made_before(writes: &[Write], reasons: &[CancellationReason]) -> bool {
     if writes.len() != reasons.len() {
         return false;
     }
-    writes
-        .iter()
-        .zip(reasons)
-        .all(|(write, reason)| match write {
-            Write::Delete(_) | Write::Put(_, Expect::Mark) => true,
-            Write::Put(intended, Expect::Absent | Expect::Version(_) | Expect::Unpoked(_)) => {
-                reason.code() == Some(CONDITION_FAILED)
-                    && reason
-                        .item()
-                        .is_some_and(|found| item::record(found).as_ref() == Ok(intended))
-            }
-        })
+    writes.iter().zip(reasons).all(|(write, reason)| match write {
+        Write::Delete(_) | Write::Put(_, Expect::Mark) => true,
+        Write::Put(intended, Expect::Absent | Expect::Version(_) | Expect::Unpoked(_)) => {
+            reason.code() == Some(CONDITION_FAILED)
+                && reason.item().is_some_and(|found| item::record(found).as_ref() == Ok(intended))
+        }
+    })
 }
 
 fn text(reasons: &[CancellationReason]) -> String {
-    let told = reasons
-        .iter()
-        .filter(|reason| reason.code() != Some(NO_REASON))
-        .map(|reason| {
-            let code = reason.code().unwrap_or("no code");
-            reason
-                .message()
-                .map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
-        });
+    let told = reasons.iter().filter(|reason| reason.code() != Some(NO_REASON)).map(|reason| {
+        let code = reason.code().unwrap_or("no code");
+        reason.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
+    });
     let told: Vec<String> = told.collect();
     format!("transaction cancelled: {}", told.join("; "))
 }
@@ -117,10 +100,7 @@ mod tests {
         for name in ["schema", "version", "record"] {
             item.insert(name.to_owned(), values[&format!(":{name}")].clone());
         }
-        CancellationReason::builder()
-            .code(CONDITION_FAILED)
-            .set_item(Some(item))
-            .build()
+        CancellationReason::builder().code(CONDITION_FAILED).set_item(Some(item)).build()
     }
 
     #[test]
@@ -130,11 +110,7 @@ mod tests {
             Write::Put(owner("cassandra-0"), Expect::Absent),
             Write::Delete(claim(4).key()),
         ];
-        let reasons = [
-            found(&claim(4)),
-            found(&owner("cassandra-0")),
-            reason(NO_REASON),
-        ];
+        let reasons = [found(&claim(4)), found(&owner("cassandra-0")), reason(NO_REASON)];
         assert_eq!(of(&writes, &reasons), Verdict::Committed);
     }
 
@@ -176,16 +152,10 @@ mod tests {
 
     #[test]
     fn contention_and_throttling_pass() {
-        let writes = [
-            Write::Put(claim(4), Expect::Version(3)),
-            Write::Delete(claim(4).key()),
-        ];
+        let writes = [Write::Put(claim(4), Expect::Version(3)), Write::Delete(claim(4).key())];
         for code in PASSING {
             let verdict = of(&writes, &[reason(NO_REASON), reason(code)]);
-            assert_eq!(
-                verdict,
-                Verdict::Contended(format!("transaction cancelled: {code}"))
-            );
+            assert_eq!(verdict, Verdict::Contended(format!("transaction cancelled: {code}")));
         }
     }
 

@@ -13,9 +13,7 @@ use crate::convert::{Unintelligible, present};
 
 /// An instance of `DescribeInstances`.
 pub(super) fn instance(instance: &ec2::Instance) -> Result<Instance, Unintelligible> {
-    let zone = instance
-        .placement()
-        .and_then(|placement| placement.availability_zone());
+    let zone = instance.placement().and_then(|placement| placement.availability_zone());
     let state = instance.state().and_then(|state| state.name());
     let mappings = instance.block_device_mappings().iter();
     Ok(Instance {
@@ -96,13 +94,8 @@ fn tags(tags: &[Tag]) -> Result<BTreeMap<String, String>, Unintelligible> {
 }
 
 fn time(field: &'static str, time: Option<&DateTime>) -> Result<Timestamp, Unintelligible> {
-    let millis = present(field, time)?
-        .to_millis()
-        .ok()
-        .and_then(|millis| millis.try_into().ok());
-    millis
-        .map(Timestamp::from_millis)
-        .ok_or(Unintelligible::Time(field))
+    let millis = present(field, time)?.to_millis().ok().and_then(|millis| millis.try_into().ok());
+    millis.map(Timestamp::from_millis).ok_or(Unintelligible::Time(field))
 }
 
 #[cfg(test)]
@@ -128,12 +121,7 @@ mod tests {
             .state(ec2::VolumeState::InUse)
             .multi_attach_enabled(false)
             .create_time(DateTime::from_millis(1_000))
-            .tags(
-                Tag::builder()
-                    .key("stateful-asg:pool")
-                    .value("cassandra")
-                    .build(),
-            )
+            .tags(Tag::builder().key("stateful-asg:pool").value("cassandra").build())
     }
 
     #[test]
@@ -161,20 +149,11 @@ mod tests {
     #[test]
     fn a_volume_whose_attachment_cannot_be_read_is_no_answer() {
         for (broken, expected) in [
-            (
-                attached().instance_id("the first one"),
-                "is not an instance id",
-            ),
+            (attached().instance_id("the first one"), "is not an instance id"),
             (attached().set_device(None), "Attachment.Device is missing"),
             (attached().set_state(None), "Attachment.State is missing"),
-            (
-                attached().set_attach_time(None),
-                "Attachment.AttachTime is missing",
-            ),
-            (
-                attached().set_instance_id(None),
-                "Attachment.InstanceId is missing",
-            ),
+            (attached().set_attach_time(None), "Attachment.AttachTime is missing"),
+            (attached().set_instance_id(None), "Attachment.InstanceId is missing"),
         ] {
             let problem = volume(&described().attachments(broken.build()).build()).unwrap_err();
             assert!(problem.to_string().contains(expected), "{problem}");
@@ -187,10 +166,7 @@ mod tests {
             .associated_resource("arn:aws:ecs:eu-central-1:123456789012:task/1")
             .state(ec2::VolumeAttachmentState::Attached);
         let volume = volume(&described().attachments(managed.build()).build()).unwrap();
-        assert_eq!(
-            volume.attachment().map(|it| it.instance.clone()),
-            Some(None)
-        );
+        assert_eq!(volume.attachment().map(|it| it.instance.clone()), Some(None));
         assert!(!volume.is_available());
     }
 
@@ -199,10 +175,7 @@ mod tests {
         for flag in [Some(true), None] {
             let attachment = attached().set_delete_on_termination(flag).build();
             let volume = volume(&described().attachments(attachment).build()).unwrap();
-            assert_eq!(
-                volume.attachments[0].delete_on_termination,
-                DeleteOnTermination::Delete
-            );
+            assert_eq!(volume.attachments[0].delete_on_termination, DeleteOnTermination::Delete);
         }
     }
 
@@ -231,23 +204,12 @@ mod tests {
 
     #[test]
     fn an_instance_carries_zone_state_taken_devices_and_tags() {
-        let mapping = |device: &str| {
-            ec2::InstanceBlockDeviceMapping::builder()
-                .device_name(device)
-                .build()
-        };
+        let mapping =
+            |device: &str| ec2::InstanceBlockDeviceMapping::builder().device_name(device).build();
         let shown = ec2::Instance::builder()
             .instance_id("i-0123456789abcdef0")
-            .placement(
-                ec2::Placement::builder()
-                    .availability_zone("eu-central-1a")
-                    .build(),
-            )
-            .state(
-                ec2::InstanceState::builder()
-                    .name(ec2::InstanceStateName::ShuttingDown)
-                    .build(),
-            )
+            .placement(ec2::Placement::builder().availability_zone("eu-central-1a").build())
+            .state(ec2::InstanceState::builder().name(ec2::InstanceStateName::ShuttingDown).build())
             .block_device_mappings(mapping("/dev/xvda"))
             .block_device_mappings(mapping("/dev/sdf"))
             .tags(Tag::builder().key("Name").value("node").build());
@@ -261,9 +223,7 @@ mod tests {
                 tags: BTreeMap::from([("Name".to_owned(), "node".to_owned())]),
             }
         );
-        let problem = instance(&shown.set_placement(None).build())
-            .unwrap_err()
-            .to_string();
+        let problem = instance(&shown.set_placement(None).build()).unwrap_err().to_string();
         assert_eq!(problem, "Placement.AvailabilityZone is missing");
     }
 }

@@ -32,9 +32,7 @@ impl Table {
         let database = dynoxide::Database::memory().unwrap();
         tokio::spawn(dynoxide::server::serve_on(listener, database));
         let table = Self { endpoint };
-        volume_pool_aws::table::create(&table.client(), "leases")
-            .await
-            .unwrap();
+        volume_pool_aws::table::create(&table.client(), "leases").await.unwrap();
         table
     }
 
@@ -44,9 +42,7 @@ impl Table {
 
     pub(crate) fn client(&self) -> Client {
         let credentials = Credentials::new("local", "local", None, None, "test");
-        client(&self.endpoint, |config| {
-            config.credentials_provider(credentials)
-        })
+        client(&self.endpoint, |config| config.credentials_provider(credentials))
     }
 
     /// A client that tries each call three times and gets these replies.
@@ -71,18 +67,12 @@ impl Table {
     pub(crate) fn client_with_an_empty_profile(&self) -> Client {
         let profile = aws_config::profile::ProfileFileCredentialsProvider::builder()
             .profile_name("a-profile-that-nobody-has");
-        client(&self.endpoint, |config| {
-            config.credentials_provider(profile.build())
-        })
+        client(&self.endpoint, |config| config.credentials_provider(profile.build()))
     }
 
     /// The item as it lies in the table.
     pub(crate) async fn item(&self, key: &Key) -> HashMap<String, AttributeValue> {
-        let get = self
-            .client()
-            .get_item()
-            .table_name("leases")
-            .set_key(Some(attributes(key)));
+        let get = self.client().get_item().table_name("leases").set_key(Some(attributes(key)));
         get.send().await.unwrap().item.unwrap()
     }
 
@@ -128,19 +118,9 @@ fn attributes(key: &Key) -> HashMap<String, AttributeValue> {
 
 /// Puts records that are not there yet.
 pub(crate) async fn commit_all(leases: &LeaseTable, records: impl IntoIterator<Item = Record>) {
-    let writes = records
-        .into_iter()
-        .map(|record| Write::Put(record, Expect::Absent))
-        .collect();
-    let transaction = Transaction {
-        name: "test",
-        writes,
-        wakes: None,
-    };
-    assert_eq!(
-        leases.commit(&transaction).await.unwrap(),
-        Commit::Committed
-    );
+    let writes = records.into_iter().map(|record| Write::Put(record, Expect::Absent)).collect();
+    let transaction = Transaction { name: "test", writes, wakes: None };
+    assert_eq!(leases.commit(&transaction).await.unwrap(), Commit::Committed);
 }
 
 pub(crate) fn instance(number: u32) -> InstanceId {
@@ -152,10 +132,7 @@ pub(crate) fn invocation(number: u32) -> InvocationId {
 }
 
 pub(crate) fn place() -> Place {
-    Place {
-        pool: "cassandra".parse().unwrap(),
-        zone: "eu-central-1a".parse().unwrap(),
-    }
+    Place { pool: "cassandra".parse().unwrap(), zone: "eu-central-1a".parse().unwrap() }
 }
 
 /// A claim that wants nothing, at version 1.
@@ -168,20 +145,14 @@ pub(crate) fn claim(number: u32) -> Claim {
 /// A claim that waits for a slot, at version 1.
 pub(crate) fn waiting(number: u32) -> Claim {
     let mut claim = claim(number);
-    claim.phase = Phase::Waiting {
-        place: place(),
-        since: NOW,
-    };
+    claim.phase = Phase::Waiting { place: place(), since: NOW };
     claim
 }
 
 /// A slot that is free and was never leased, at version 1.
 pub(crate) fn free_slot(index: u32) -> Slot {
     Slot {
-        id: SlotId {
-            pool: place().pool,
-            index,
-        },
+        id: SlotId { pool: place().pool, index },
         zone: place().zone,
         version: 1,
         epoch: 0,
@@ -196,25 +167,14 @@ pub(crate) fn free_slot(index: u32) -> Slot {
 
 /// The record that stands where `record` stands.
 pub(crate) async fn read_one(leases: &LeaseTable, record: &Record) -> Record {
-    leases
-        .read(&[record.key()])
-        .await
-        .unwrap()
-        .remove(&record.key())
-        .unwrap()
+    leases.read(&[record.key()]).await.unwrap().remove(&record.key()).unwrap()
 }
 
 pub(crate) fn transaction(writes: Vec<Write>) -> Transaction {
-    Transaction {
-        name: "test",
-        writes,
-        wakes: None,
-    }
+    Transaction { name: "test", writes, wakes: None }
 }
 
 /// The mark of a claim with work left.
 pub(crate) fn open(number: u32) -> Record {
-    Record::Open(OpenMark {
-        instance: instance(number),
-    })
+    Record::Open(OpenMark { instance: instance(number) })
 }

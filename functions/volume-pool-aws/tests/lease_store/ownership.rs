@@ -34,18 +34,9 @@ async fn one_of_sixteen_that_lease_the_same_slot_gets_it_and_nobody_else_is_chan
         .zip(&outcomes)
         .filter_map(|(claim, outcome)| (*outcome == Commit::Committed).then_some(claim))
         .collect();
-    let [winner] = winners[..] else {
-        panic!("{outcomes:?}")
-    };
-    let Record::Slot(after) = read_one(&leases, &Record::Slot(slot)).await else {
-        panic!()
-    };
-    assert_eq!(
-        after.state,
-        SlotState::Leased {
-            holder: winner.instance.clone()
-        }
-    );
+    let [winner] = winners[..] else { panic!("{outcomes:?}") };
+    let Record::Slot(after) = read_one(&leases, &Record::Slot(slot)).await else { panic!() };
+    assert_eq!(after.state, SlotState::Leased { holder: winner.instance.clone() });
     assert_eq!((after.epoch, after.version), (1, 2));
     for claim in &claims {
         let Record::Claim(after) = read_one(&leases, &Record::Claim(claim.clone())).await else {
@@ -68,11 +59,7 @@ async fn sixteen_that_look_again_when_they_lose_get_sixteen_slots() {
         commit_all(&leases, [Record::Slot(slot), mark]).await;
     }
 
-    let holders = try_join_all(
-        claims
-            .iter()
-            .map(|claim| lease_the_first_free(&leases, claim)),
-    );
+    let holders = try_join_all(claims.iter().map(|claim| lease_the_first_free(&leases, claim)));
     let held: BTreeSet<SlotId> = holders.await.unwrap().into_iter().collect();
 
     assert_eq!(held.len(), 16);
@@ -111,17 +98,9 @@ async fn a_transaction_with_one_condition_that_fails_writes_and_deletes_nothing(
     ]);
     assert_eq!(leases.commit(&losing).await.unwrap(), Commit::Conflict);
 
-    let keys = [
-        before[0].key(),
-        before[1].key(),
-        open(1).key(),
-        Record::Slot(free_slot(0)).key(),
-    ];
+    let keys = [before[0].key(), before[1].key(), open(1).key(), Record::Slot(free_slot(0)).key()];
     let after = leases.read(&keys).await.unwrap();
-    assert_eq!(
-        after,
-        BTreeMap::from(before.map(|record| (record.key(), record)))
-    );
+    assert_eq!(after, BTreeMap::from(before.map(|record| (record.key(), record))));
 }
 
 #[tokio::test]
@@ -140,8 +119,5 @@ async fn a_record_that_must_be_absent_is_not_overwritten() {
 async fn deleting_what_is_not_there_is_no_conflict() {
     let table = Table::start().await;
     let delete = transaction(vec![Write::Delete(open(0).key())]);
-    assert_eq!(
-        table.leases().commit(&delete).await.unwrap(),
-        Commit::Committed
-    );
+    assert_eq!(table.leases().commit(&delete).await.unwrap(), Commit::Committed);
 }

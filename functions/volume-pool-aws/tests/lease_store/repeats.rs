@@ -13,15 +13,7 @@ async fn a_transaction_made_twice_is_committed_both_times_and_happens_once() {
     let leases = table.leases();
     let (claim, slot) = (waiting(0), free_slot(0));
     let mark = Record::Free(FreeMark { slot: slot.clone() });
-    commit_all(
-        &leases,
-        [
-            Record::Claim(claim.clone()),
-            Record::Slot(slot.clone()),
-            mark,
-        ],
-    )
-    .await;
+    commit_all(&leases, [Record::Claim(claim.clone()), Record::Slot(slot.clone()), mark]).await;
     let lease = transition::lease(&claim, &slot, NOW, "free").unwrap();
 
     assert_eq!(leases.commit(&lease).await.unwrap(), Commit::Committed);
@@ -37,22 +29,13 @@ async fn a_transaction_that_someone_else_has_built_on_is_a_conflict_when_made_ag
     let table = Table::start().await;
     let leases = table.leases();
     let (claim, slot) = (waiting(0), free_slot(0));
-    commit_all(
-        &leases,
-        [Record::Claim(claim.clone()), Record::Slot(slot.clone())],
-    )
-    .await;
+    commit_all(&leases, [Record::Claim(claim.clone()), Record::Slot(slot.clone())]).await;
     let lease = transition::lease(&claim, &slot, NOW, "free").unwrap();
     assert_eq!(leases.commit(&lease).await.unwrap(), Commit::Committed);
-    let Record::Slot(mut next) = read_one(&leases, &Record::Slot(slot)).await else {
-        panic!()
-    };
+    let Record::Slot(mut next) = read_one(&leases, &Record::Slot(slot)).await else { panic!() };
     next.version += 1;
     let built_on = Write::Put(Record::Slot(next), Expect::Version(2));
-    assert_eq!(
-        leases.commit(&transaction(vec![built_on])).await.unwrap(),
-        Commit::Committed
-    );
+    assert_eq!(leases.commit(&transaction(vec![built_on])).await.unwrap(), Commit::Committed);
 
     assert_eq!(leases.commit(&lease).await.unwrap(), Commit::Conflict);
 }
@@ -61,11 +44,7 @@ async fn a_transaction_that_someone_else_has_built_on_is_a_conflict_when_made_ag
 async fn a_transaction_whose_reply_is_lost_happens_once() {
     let table = Table::start().await;
     let (claim, slot) = (waiting(0), free_slot(0));
-    commit_all(
-        &table.leases(),
-        [Record::Claim(claim.clone()), Record::Slot(slot.clone())],
-    )
-    .await;
+    commit_all(&table.leases(), [Record::Claim(claim.clone()), Record::Slot(slot.clone())]).await;
     let replies = Replies::replacing([FAILED]);
     let leases = table.leases_with(&replies);
     let lease = transition::lease(&claim, &slot, NOW, "free").unwrap();
@@ -80,11 +59,7 @@ async fn a_transaction_whose_reply_is_lost_happens_once() {
 async fn a_contended_transaction_is_sent_anew() {
     let table = Table::start().await;
     let (claim, slot) = (waiting(0), free_slot(0));
-    commit_all(
-        &table.leases(),
-        [Record::Claim(claim.clone()), Record::Slot(slot.clone())],
-    )
-    .await;
+    commit_all(&table.leases(), [Record::Claim(claim.clone()), Record::Slot(slot.clone())]).await;
     let replies = Replies::replacing([CONTENDED, CONTENDED]);
     let leases = table.leases_with(&replies);
     let lease = transition::lease(&claim, &slot, NOW, "free").unwrap();

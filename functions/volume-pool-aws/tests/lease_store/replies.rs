@@ -12,10 +12,8 @@ use aws_sdk_dynamodb::error::BoxError;
 pub(crate) type Reply = (u16, &'static str);
 
 /// DynamoDB failed, having done what was asked or not.
-pub(crate) const FAILED: Reply = (
-    500,
-    r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#,
-);
+pub(crate) const FAILED: Reply =
+    (500, r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#);
 
 /// Another transaction held one of the records.
 pub(crate) const CONTENDED: Reply = (
@@ -33,10 +31,7 @@ pub(crate) struct Replies {
 
 impl Replies {
     pub(crate) fn replacing(replaced: impl Into<Vec<Reply>>) -> Self {
-        Self {
-            replaced: replaced.into(),
-            received: Arc::default(),
-        }
+        Self { replaced: replaced.into(), received: Arc::default() }
     }
 
     /// How many replies there have been.

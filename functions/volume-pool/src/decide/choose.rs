@@ -1,20 +1,23 @@
-//! A waiting claim: which free slot, which volumes to adopt, or what it waits for.
+//! A waiting claim: which free slot, or what it waits for.
 //!
 //! Nobody overtakes an earlier waiter: the k-th waiter takes the k-th free slot, so that a crowd does not fight over
 //! one, and leaves what the earlier ones are due.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Alarm, Decision, Look, Observation, Reason, Step, Subject, commit, decision, rest};
+use super::{
+    Alarm, Decision, Look, Observation, Reason, Step, Subject, adopt, commit, decision, rest,
+};
 use crate::event::Action;
-use crate::ids::{DeviceName, SlotId, VolumeId, VolumeName};
 use crate::observation::{Volume, tags};
-use crate::policy::{Policy, VolumeSpec};
+use crate::policy::Policy;
 use crate::record::{Claim, Place, Slot};
 use crate::time::Timestamp;
-use crate::transition::{self, Adoption};
-use crate::zone::{Candidates, ZoneView};
+use crate::transition;
+use crate::zone::ZoneView;
+
+/// A wait for nothing is named after this long.
+const HOPELESS_AFTER: Duration = Duration::from_mins(1);
 
 pub(super) fn decide(
     subject: &Subject,
@@ -31,16 +34,10 @@ pub(super) fn decide(
     if let Some((slot, reason)) = due(subject, seen, claim, zone, &fresh) {
         return commit(transition::lease(claim, slot, now, &reason.to_string()), reason);
     }
-    let Some(candidates) = &seen.candidates else {
-        return decision(Step::Look(Look::Candidates(place.clone())), Reason::LookForVolumes);
+    let mut alarms = match adopt::decide(seen, policy, place) {
+        Ok(decision) => return decision,
+        Err(alarms) => alarms,
     };
-    let (adoptions, mut alarms) = adoptable(policy, candidates);
-    if let Some(transaction) = transition::adopt(candidates.pool.as_ref(), place, &adoptions) {
-        let mut decision =
-            decision(Step::Commit(transaction), Reason::Adopt { count: adoptions.len() });
-        decision.alarms = alarms;
-        return decision;
-    }
     if !fresh.is_empty() && !zone.earlier.is_empty() && !seen.answers.served {
         return decision(
             Step::Serve(place.clone()),
@@ -65,6 +62,10 @@ pub(super) fn decide(
             }
             Some(attached) => {
                 alarms.extend(strangers(attached));
+                // A replacement may be here before the termination that it replaces: give that a moment.
+                if now.since(claim.since) >= HOPELESS_AFTER {
+                    alarms.push(Alarm::NoSlot);
+                }
                 Reason::WaitingNoneFree { zone: place.zone.clone() }
             }
         },
@@ -116,128 +117,6 @@ fn stale(policy: &Policy, slot: &Slot, now: Timestamp) -> bool {
     slot.released_at.or(created).is_none_or(|idle_since| {
         now.since(idle_since) >= Duration::from_secs(u64::from(hours) * 3600)
     })
-}
-
-/// Which candidates become slots, and which are left alone and why.
-fn adoptable(policy: &Policy, candidates: &Candidates) -> (Vec<Adoption>, Vec<Alarm>) {
-    let mut alarms = Vec::new();
-    let mut untagged = Vec::new();
-    let mut sets: BTreeMap<SlotId, Vec<&Volume>> = BTreeMap::new();
-    let mut sorted: Vec<&Volume> = candidates.volumes.iter().collect();
-    sorted.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    for volume in sorted {
-        if candidates.owned.contains(&volume.id) || !volume.is_available() {
-            continue;
-        }
-        let mut leave_alone = |problem: &str| {
-            alarms
-                .push(Alarm::NotAdopted { volume: volume.id.clone(), problem: problem.to_owned() });
-        };
-        if volume.multi_attach {
-            leave_alone("it has Multi-Attach enabled, so EC2 would not keep two holders apart");
-            continue;
-        }
-        match volume.tags.get(tags::SLOT).map(|text| text.parse::<SlotId>()) {
-            None => untagged.push(volume),
-            Some(Ok(slot)) if candidates.slots.contains(&slot) => leave_alone(
-                "its tag stateful-asg:slot names a slot that exists, as a restored copy's does; remove that tag to adopt it as a new slot",
-            ),
-            Some(Ok(slot))
-                if volume.tags.get(tags::POOL).map(String::as_str) == Some(slot.pool.as_str()) =>
-            {
-                sets.entry(slot).or_default().push(volume);
-            }
-            Some(Ok(_) | Err(_)) => leave_alone(
-                "its tag stateful-asg:slot names no slot of its pool; correct or remove that tag",
-            ),
-        }
-    }
-    let mut adoptions = Vec::new();
-    for (slot, volumes) in sets {
-        match matched(policy, &volumes) {
-            Ok(set) => adoptions.push(adoption(Some(slot), set)),
-            Err(problem) => {
-                for volume in volumes {
-                    alarms.push(Alarm::NotAdopted {
-                        volume: volume.id.clone(),
-                        problem: problem.clone(),
-                    });
-                }
-            }
-        }
-    }
-    for volume in untagged {
-        match policy.volumes.as_slice() {
-            [only] => adoptions.push(adoption(None, vec![(only, volume)])),
-            _ => alarms.push(Alarm::NotAdopted {
-                volume: volume.id.clone(),
-                problem: "slots of this pool have several volumes; name its slot and its name in it by the tags stateful-asg:slot and stateful-asg:volume".to_owned(),
-            }),
-        }
-    }
-    adoptions.truncate(transition::ADOPTED_AT_ONCE);
-    (adoptions, alarms)
-}
-
-/// Matches the volumes of one slot's tag with the names that the policy wants, each exactly once.
-fn matched<'a>(
-    policy: &'a Policy,
-    volumes: &[&'a Volume],
-) -> Result<Vec<(&'a VolumeSpec, &'a Volume)>, String> {
-    let mut left: BTreeSet<&VolumeId> = volumes.iter().map(|volume| &volume.id).collect();
-    let single = policy.volumes.len() == 1;
-    let mut set = Vec::new();
-    for wanted in &policy.volumes {
-        let named: Vec<&&Volume> = volumes
-            .iter()
-            .filter(|volume| match volume.tags.get(tags::VOLUME) {
-                Some(name) => name == wanted.name.as_str(),
-                None => single,
-            })
-            .collect();
-        match named.as_slice() {
-            [one] => {
-                left.remove(&one.id);
-                set.push((wanted, **one));
-            }
-            [] => {
-                return Err(format!(
-                    "no volume of its slot is named {} by the tag stateful-asg:volume",
-                    wanted.name
-                ));
-            }
-            several => {
-                return Err(format!(
-                    "{} volumes claim to be {} of one slot; leave the tag stateful-asg:slot on the right one only",
-                    several.len(),
-                    wanted.name
-                ));
-            }
-        }
-    }
-    match left.first() {
-        None => Ok(set),
-        Some(extra) => Err(format!(
-            "{extra} carries the same slot's tag and a name that the policy does not know"
-        )),
-    }
-}
-
-fn adoption(tagged: Option<SlotId>, set: Vec<(&VolumeSpec, &Volume)>) -> Adoption {
-    let released = set
-        .iter()
-        .filter_map(|(_, volume)| volume.tags.get(tags::RELEASED_AT)?.parse::<Timestamp>().ok());
-    Adoption {
-        tagged,
-        released_at: released.max(),
-        volumes: set.into_iter().map(described).collect(),
-    }
-}
-
-fn described(
-    (wanted, volume): (&VolumeSpec, &Volume),
-) -> (VolumeName, VolumeId, DeviceName, Timestamp) {
-    (wanted.name.clone(), volume.id.clone(), wanted.device.clone(), volume.created_at)
 }
 
 /// Volumes with the pool's tag that hang on an instance though they were never part of a slot: whoever tagged them

@@ -8,10 +8,10 @@ use super::{
     commit, complete, decision, effect, leave, open_action, policy, rest, running,
 };
 use crate::event::{Action, ActionResult, Transition};
-use crate::ids::DeviceName;
+use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState,
-    tags,
+    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Volume,
+    VolumeState, tags,
 };
 use crate::policy::{Mode, Policy};
 use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
@@ -22,6 +22,8 @@ use crate::transition::{self, Expect};
 const STUCK_ATTACHING: Duration = Duration::from_secs(90);
 /// `DescribeVolumes` may lag behind an accepted `AttachVolume` for this long before it is sent again.
 const DESCRIBE_LAG: Duration = Duration::from_secs(10);
+/// How often refused tags are tried before the launch is held for them.
+const TAG_TRIES: u32 = 3;
 /// How often a refused attachment is tried before reconcile goes on with it.
 const ATTACH_TRIES: u32 = 4;
 
@@ -110,6 +112,11 @@ fn verify(
     (claim, slot): (&Claim, &Slot),
     action: Action,
 ) -> Decision {
+    for wanted in &slot.volumes {
+        if let Some(problem) = unusable(subject, seen, slot, wanted) {
+            return set_apart(subject, seen, now, (claim, slot), &wanted.volume, problem);
+        }
+    }
     for volume in &slot.volumes {
         if let Some(decision) = bring(subject, seen, now, (claim, slot), volume, &action) {
             return decision;
@@ -131,49 +138,77 @@ fn bring(
     action: &Action,
 ) -> Option<Decision> {
     let id = &wanted.volume;
-    let apart = |problem: String| {
-        let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
-        let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
-        commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason)
-            .with_alarm(Some(alarm))
-    };
     let Some(volume) = seen.described.volumes.get(id) else {
         // Eventual consistency, or deleted by a person: not to be told apart here, and never a reason to let go.
         return Some(wait(subject, seen, action, Reason::VolumeNotShown { volume: id.clone() }));
     };
-    if volume.multi_attach {
-        return Some(apart(
-            "it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned(),
-        ));
-    }
     match volume.attachment() {
         Some(attachment) if attachment.instance.as_ref() == Some(&subject.instance) => {
             attached_here(seen, now, (claim, slot), wanted, attachment)
         }
-        Some(Attachment { instance: Some(other), .. }) if slot.recent_holders.contains(other) => {
-            Some(wait(
-                subject,
-                seen,
-                action,
-                Reason::OnEarlierHolder { volume: id.clone(), instance: other.clone() },
-            ))
-        }
-        Some(Attachment { instance: Some(other), .. }) => {
-            Some(apart(format!("it is attached to {other}, which never held the slot")))
-        }
-        Some(Attachment { instance: None, .. }) => {
-            Some(apart("it is attached to a resource that AWS manages".to_owned()))
+        // On an earlier holder: `unusable` has seen to all others.
+        Some(Attachment { instance, .. }) => {
+            let instance = instance.clone()?;
+            let reason = Reason::OnEarlierHolder { volume: id.clone(), instance };
+            Some(wait(subject, seen, action, reason))
         }
         None => match &volume.state {
             VolumeState::Available => {
                 Some(attach(subject, seen, now, (claim, slot), wanted, action))
             }
-            VolumeState::Creating | VolumeState::InUse => {
+            VolumeState::Creating | VolumeState::InUse | VolumeState::Other(_) => {
                 Some(wait(subject, seen, action, Reason::Attaching { volume: id.clone() }))
             }
-            VolumeState::Other(state) => Some(apart(format!("EC2 shows it {state}"))),
         },
     }
+}
+
+/// What makes a volume of the slot unusable, if anything does.
+fn unusable(
+    subject: &Subject,
+    seen: &Observation,
+    slot: &Slot,
+    wanted: &SlotVolume,
+) -> Option<String> {
+    let volume = seen.described.volumes.get(&wanted.volume)?;
+    if volume.multi_attach {
+        return Some(
+            "it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned(),
+        );
+    }
+    match (volume.attachment(), &volume.state) {
+        (Some(Attachment { instance: Some(holder), .. }), _) => {
+            let ours = *holder == subject.instance || slot.recent_holders.contains(holder);
+            (!ours).then(|| format!("it is attached to {holder}, which never held the slot"))
+        }
+        (Some(Attachment { instance: None, .. }), _) => {
+            Some("it is attached to a resource that AWS manages".to_owned())
+        }
+        (None, VolumeState::Other(state)) => Some(format!("EC2 shows it {state}")),
+        (None, VolumeState::Available | VolumeState::Creating | VolumeState::InUse) => None,
+    }
+}
+
+/// Sets the slot apart, once nothing of it is left on this instance: what was attached in this very action goes first.
+fn set_apart(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
+    id: &VolumeId,
+    problem: String,
+) -> Decision {
+    for wanted in &slot.volumes {
+        let volume = wanted.volume.clone();
+        let here = seen.described.volumes.get(&volume).and_then(Volume::attachment);
+        if here.is_some_and(|here| here.instance.as_ref() == Some(&subject.instance)) {
+            return take_off(seen, volume.clone(), Reason::Undo { volume });
+        }
+    }
+    let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
+    let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
+    commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason)
+        .with_alarm(Some(alarm))
 }
 
 fn attached_here(
@@ -184,28 +219,51 @@ fn attached_here(
     attachment: &Attachment,
 ) -> Option<Decision> {
     let volume = wanted.volume.clone();
+    let at_its_device = attachment.device == wanted.device.as_str();
     match &attachment.state {
+        // An earlier run gave another name to a stuck attachment, and was about to take it off: what EC2 shows now may
+        // be older than that.
+        AttachmentState::Attached | AttachmentState::Attaching if !at_its_device => {
+            Some(take_off(seen, volume.clone(), Reason::WrongDevice { volume }))
+        }
+        AttachmentState::Attached if seen.answers.detaching.contains(&volume) => {
+            Some(take_off(seen, volume.clone(), Reason::WrongDevice { volume }))
+        }
         AttachmentState::Attached => match attachment.delete_on_termination {
             DeleteOnTermination::Keep => None,
+            DeleteOnTermination::Delete if seen.answers.kept.contains(&attachment.device) => {
+                Some(look(seen, Reason::KeepVolume { volume }))
+            }
             DeleteOnTermination::Delete => {
                 let device = attachment.device.clone();
                 Some(effect(Effect::KeepOnTermination(device), Reason::KeepVolume { volume }))
             }
         },
+        // The next name goes on record first, so that a crash in between does not come back to the stuck one.
         AttachmentState::Attaching if now.since(attachment.attached_at) >= STUCK_ATTACHING => {
-            // The next name goes on record first, so that a crash in between does not come back to the stuck one.
-            if attachment.device == wanted.device.as_str() {
-                Some(another_device(seen, (claim, slot), wanted, Reason::StuckAttaching { volume }))
-            } else {
-                Some(effect(Effect::Detach(volume.clone()), Reason::StuckAttaching { volume }))
-            }
+            Some(another_device(seen, (claim, slot), wanted, Reason::StuckAttaching { volume }))
         }
         AttachmentState::Attaching
         | AttachmentState::Detaching
         | AttachmentState::Detached
         | AttachmentState::Busy
-        | AttachmentState::Other(_) => Some(decision(Step::Poll, Reason::Attaching { volume })),
+        | AttachmentState::Other(_) => Some(look(seen, Reason::Attaching { volume })),
     }
+}
+
+/// Takes a volume off this instance again, in the very action that attached it and before the launch is completed.
+fn take_off(seen: &Observation, volume: VolumeId, reason: Reason) -> Decision {
+    if seen.answers.detaching.contains(&volume) {
+        look(seen, reason)
+    } else {
+        effect(Effect::Detach(volume), reason)
+    }
+}
+
+/// Something is under way at EC2 that takes seconds: look a few times, then leave it to whoever comes next.
+fn look(seen: &Observation, reason: Reason) -> Decision {
+    const LOOKS: u32 = 10;
+    if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }
 
 fn attach(
@@ -225,7 +283,7 @@ fn attach(
         return another_device(seen, (claim, slot), wanted, reason);
     }
     if seen.answers.attaching.get(&volume).is_some_and(|sent| now.since(*sent) < DESCRIBE_LAG) {
-        return decision(Step::Poll, Reason::Attaching { volume });
+        return look(seen, Reason::Attaching { volume });
     }
     match seen.answers.attach_refused.get(&volume) {
         // A describe may lag behind the state that EC2 refused it for: look again, then ask again.
@@ -313,6 +371,9 @@ fn missing_tags(
         .is_some_and(|present| wanted.iter().all(|(key, value)| present.get(key) == Some(value)));
     if there || seen.answers.tagged.contains(resource) {
         return None;
+    }
+    if seen.answers.tags_refused >= TAG_TRIES {
+        return Some(rest(true, None, Reason::TagsRefused).with_alarm(Some(Alarm::TagsRefused)));
     }
     let reason = Reason::TagsMissing { resource: resource.to_owned() };
     Some(effect(Effect::Tag(resource.to_owned(), wanted), reason))

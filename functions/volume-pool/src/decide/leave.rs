@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
-    complete, decision, effect, open_action, rest,
+    complete, decision, effect, forgotten, look_again, open_action, rest,
 };
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
+use crate::ids::VolumeId;
 use crate::observation::{AttachmentState, InstanceState};
 use crate::policy::{Leave, LeaveMode};
 use crate::record::{Claim, Phase, Slot};
@@ -19,6 +20,10 @@ use crate::transition;
 
 /// How many looks a volume gets to be detached before someone comes back to it.
 const LOOKS: u32 = 12;
+/// How often a detachment is asked for in one run.
+const DETACH_TRIES: u32 = 6;
+/// A volume that EC2 has not shown for this long is missing.
+const MISSING_AFTER: Duration = Duration::from_mins(10);
 
 pub(super) fn decide(
     subject: &Subject,
@@ -91,7 +96,12 @@ impl Leaving<'_> {
             return decision;
         }
         let Some(instance) = seen.described.instance.as_ref() else {
-            return self.let_terminate(seen, Reason::InstanceForgotten);
+            // Not shown once is not gone. Only who is long forgotten needs no more care.
+            return if forgotten(seen, now) {
+                self.let_terminate(seen, Reason::InstanceForgotten)
+            } else {
+                look_again(seen, Reason::InstanceNotShown)
+            };
         };
         match (leave.mode, &instance.state) {
             (_, InstanceState::ShuttingDown | InstanceState::Terminated) => {
@@ -121,8 +131,12 @@ impl Leaving<'_> {
 
     /// What the evidence allows: the release, or the one call that completes the evidence.
     fn by_evidence(&self, seen: &Observation, now: Timestamp, mode: LeaveMode) -> Option<Decision> {
-        match evidence(&self.claim.instance, self.slot, &seen.described, &seen.answers.not_attached)
-        {
+        let mut not_attached = seen.answers.not_attached.clone();
+        if forgotten(seen, now) {
+            // "No such instance" is DetachVolume's own answer as well, where nothing else knows the instance either.
+            not_attached.extend(seen.answers.holder_unknown.iter().cloned());
+        }
+        match evidence(&self.claim.instance, self.slot, &seen.described, &not_attached) {
             Ok(()) => {
                 let reason = Reason::Detached { slot: self.slot.id.clone() };
                 Some(commit(
@@ -131,8 +145,25 @@ impl Leaving<'_> {
                 ))
             }
             // The describe may be stale and the volume in use: the call that asks may only be one that may also act.
-            Err(Missing::OwnAnswer(volume)) if self.may_detach(seen, mode) => {
-                Some(effect(Effect::Detach(volume.clone()), Reason::ConfirmDetached { volume }))
+            Err(Missing::OwnAnswer(volume)) if self.may_detach(seen, mode, now) => {
+                let reason = Reason::ConfirmDetached { volume: volume.clone() };
+                Some(
+                    if seen.answers.detaching.contains(&volume)
+                        && seen.answers.polls < seen.answers.detachments
+                    {
+                        decision(Step::Poll, reason)
+                    } else if seen.answers.detachments < DETACH_TRIES {
+                        effect(Effect::Detach(volume), reason)
+                    } else {
+                        rest(true, self.action.clone(), reason)
+                    },
+                )
+            }
+            Err(Missing::Detachment(volume))
+                if !seen.described.volumes.contains_key(&volume)
+                    && now.since(self.claim.since) >= MISSING_AFTER =>
+            {
+                Some(self.missing(seen, volume))
             }
             Err(Missing::Stranger(volume, holder)) => {
                 let problem =
@@ -150,12 +181,24 @@ impl Leaving<'_> {
 
     /// Whether a volume may be taken off the instance now: nothing runs there, or the policy says that nobody has it
     /// mounted, and the action still waits.
-    fn may_detach(&self, seen: &Observation, mode: LeaveMode) -> bool {
+    fn may_detach(&self, seen: &Observation, mode: LeaveMode, now: Timestamp) -> bool {
         match seen.described.instance.as_ref().map(|instance| &instance.state) {
-            None | Some(InstanceState::Stopped) => true,
+            None => forgotten(seen, now),
+            Some(InstanceState::Stopped) => true,
             Some(InstanceState::Running) => mode == LeaveMode::Detach && self.action.is_some(),
             Some(_) => false,
         }
+    }
+
+    /// EC2 does not show a volume of the slot: deleted by a person, most likely. The slot is kept, the termination goes on.
+    fn missing(&self, seen: &Observation, volume: VolumeId) -> Decision {
+        let alarm = Alarm::VolumeMissing { volume: volume.clone() };
+        let reason = Reason::VolumeNotShown { volume };
+        let decision = match &self.action {
+            Some(action) => complete(seen, action.clone(), ActionResult::Continue, reason),
+            None => rest(true, None, reason),
+        };
+        decision.with_alarm(Some(alarm))
     }
 
     /// Asks the operating system to stop its services and unmount.

@@ -3,7 +3,7 @@
 use displaydoc::Display;
 use serde::Serialize;
 
-use crate::ids::{DeviceName, InstanceId, SlotId, VolumeId, Zone};
+use crate::ids::{DeviceName, InstanceId, PoolName, SlotId, VolumeId, Zone};
 use crate::policy::PolicyError;
 
 /// Why a step is taken.
@@ -20,8 +20,11 @@ pub enum Reason {
         /// The lifecycle state.
         state: String,
     },
-    /// Auto Scaling does not show the instance waiting yet
-    NotYetWaiting,
+    /// Auto Scaling shows {state} and may not show what waits yet: look again
+    NotYetWaiting {
+        /// The lifecycle state.
+        state: String,
+    },
     /// Auto Scaling shows the waiting instance in no group, EC2 does not show it gone
     NotInGroup,
     /// the action was found without its event: the group's hooks tell which it is
@@ -59,6 +62,8 @@ pub enum Reason {
     },
     /// no free slot is on record: tagged volumes that no record knows may be there
     LookForVolumes,
+    /// before names are given out: every tagged volume of the pool, in all zones and states
+    LookAtPool,
     /// no slot is free and none is coming: tagged volumes in other people's hands may explain it
     LookForStrangers,
     /// {count} earlier waiters are served first
@@ -135,6 +140,18 @@ pub enum Reason {
         /// What was seen.
         problem: String,
     },
+    /// volume {volume} is taken off the instance again: it hangs at another device than the one on record
+    WrongDevice {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// volume {volume} is taken off the instance again, before its slot is set apart
+    Undo {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// EC2 refuses the instance's tags
+    TagsRefused,
     /// volume {volume} would be deleted with the instance: it is set to stay
     KeepVolume {
         /// The volume.
@@ -156,6 +173,8 @@ pub enum Reason {
     TerminatingWithoutHook,
     /// EC2 shows the instance going or gone
     InstanceGone,
+    /// EC2 does not show the instance now: look again
+    InstanceNotShown,
     /// EC2 and Auto Scaling have not known the instance for a while
     InstanceForgotten,
     /// the instance holds nothing
@@ -249,6 +268,22 @@ pub enum Alarm {
         /// How many.
         count: usize,
     },
+    /// the launch ended without a slot, by its hook's timeout or by hand: the instance is in service without its volume
+    InServiceWithoutSlot,
+    /// EC2 has not shown volume {volume} for a while though its slot is being released; if it was deleted, retire the slot
+    VolumeMissing {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// EC2 refuses the tags by which the instance finds its volumes; the launch is held: check the role's ec2:CreateTags
+    TagsRefused,
+    /// pool {pool} has no record though its volumes {volume} and maybe others are attached: the table may be lost; nothing is adopted
+    PoolUnknown {
+        /// The pool.
+        pool: PoolName,
+        /// One of the volumes.
+        volume: VolumeId,
+    },
     /// no slot is free in the zone and none is being released: tag a volume for the pool or take an instance away
     NoSlot,
     /// claim and slot contradict each other; nothing is touched until a person has looked
@@ -264,6 +299,10 @@ impl Alarm {
             Self::NotAdopted { .. } => "not-adopted",
             Self::AttachRefused { .. } => "attach-refused",
             Self::StaleSlots { .. } => "stale-slots",
+            Self::InServiceWithoutSlot => "in-service-without-slot",
+            Self::VolumeMissing { .. } => "volume-missing",
+            Self::TagsRefused => "tags-refused",
+            Self::PoolUnknown { .. } => "pool-unknown",
             Self::NoSlot => "no-slot",
             Self::RecordsDisagree => "records-disagree",
         }

@@ -3,14 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses another part of it")]
 
 pub(crate) mod reference_store;
+pub(crate) mod small_world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volume_pool::Timestamp;
-use volume_pool::decide::{
-    Alarm, Candidates, Decision, Effect, Observation, Reason, Step, Subject, ZoneView, decide,
-};
+use volume_pool::decide::{Alarm, Decision, Effect, Observation, Reason, Step, Subject, decide};
 use volume_pool::event::{Action, LifecycleEvent, Transition};
 use volume_pool::ids::{DeviceName, InstanceId, SlotId, VolumeId};
 use volume_pool::observation::{
@@ -22,6 +21,7 @@ use volume_pool::record::{
     Claim, ComingMark, Group, Origin, Phase, Place, Slot, SlotState, SlotVolume, WaitingMark,
 };
 use volume_pool::transition::{Expect, Transaction, Write};
+use volume_pool::zone::{Candidates, ZoneView};
 
 /// 2026-11-23T21:30:00Z.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_469_400_000);

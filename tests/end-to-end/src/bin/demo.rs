@@ -37,11 +37,7 @@ async fn run() -> Result<bool, Failure> {
     let options = Options {
         lifecycle: Some(binary(LIFECYCLE)?),
         reconcile: Some(binary(RECONCILE)?),
-        world: Config {
-            speed: SPEED,
-            seed: 3,
-            ..Config::default()
-        },
+        world: Config { speed: SPEED, seed: 3, ..Config::default() },
         ..Options::default()
     };
     let cloud = Cloud::start(options).await?;
@@ -86,9 +82,7 @@ async fn story(cloud: &Cloud, account: &Account, timeline: &mut Timeline) -> Res
             .any(|now| now.volume == held.volume && now.slot == held.slot && now.instance.is_some())
     });
     let same_volumes = before.1.len() == after.1.len();
-    let elsewhere = holders(&after.1)
-        .values()
-        .all(|instance| *instance != failed);
+    let elsewhere = holders(&after.1).values().all(|instance| *instance != failed);
     let verdict = kept && same_volumes && elsewhere;
     print(if verdict {
         "\nEvery volume is back where it was: the replacement holds the volume of the instance that failed.\n"
@@ -100,17 +94,11 @@ async fn story(cloud: &Cloud, account: &Account, timeline: &mut Timeline) -> Res
 
 /// The group's instances and the pool's volumes.
 async fn picture(account: &Account) -> Result<(Vec<Member>, Vec<Held>), Failure> {
-    Ok((
-        account.members(GROUP).await?,
-        account.pool("cassandra").await?,
-    ))
+    Ok((account.members(GROUP).await?, account.pool("cassandra").await?))
 }
 
 fn in_service(world: &World) -> Vec<String> {
-    let members = world
-        .group(GROUP)
-        .map(|group| group.members.clone())
-        .unwrap_or_default();
+    let members = world.group(GROUP).map(|group| group.members.clone()).unwrap_or_default();
     members
         .into_values()
         .filter(|member| member.state.as_str() == "InService")
@@ -149,8 +137,7 @@ fn table(before: &(Vec<Member>, Vec<Held>), after: &(Vec<Member>, Vec<Held>)) ->
             held.slot.as_deref().unwrap_or("-"),
             held.volume,
             held.instance.as_deref().unwrap_or("-"),
-            now.and_then(|now| now.instance.as_deref())
-                .unwrap_or("nobody"),
+            now.and_then(|now| now.instance.as_deref()).unwrap_or("nobody"),
         );
     }
     text
@@ -166,20 +153,11 @@ struct Timeline {
 
 impl Timeline {
     fn new(notices: broadcast::Receiver<Notice>, began: Timestamp) -> Self {
-        Self {
-            notices,
-            began,
-            slots: BTreeMap::new(),
-            colours: std::io::stdout().is_terminal(),
-        }
+        Self { notices, began, slots: BTreeMap::new(), colours: std::io::stdout().is_terminal() }
     }
 
     fn heading(&self, text: &str) {
-        let (bold, plain) = if self.colours {
-            ("\x1b[1m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
+        let (bold, plain) = if self.colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         print(&format!("\n{bold}{text}{plain}\n"));
     }
 
@@ -211,28 +189,16 @@ impl Timeline {
         }
         let volume = happening.subject.volume.as_deref();
         // Root volumes come and go with their instances.
-        let tags = volume
-            .and_then(|volume| world.volume(volume).ok())
-            .map(|volume| &volume.tags);
+        let tags = volume.and_then(|volume| world.volume(volume).ok()).map(|volume| &volume.tags);
         if volume.is_some() && !tags.is_some_and(|tags| tags.contains_key("stateful-asg:pool")) {
             return;
         }
         let tagged = tags.and_then(|tags| tags.get("stateful-asg:slot")).cloned();
         let instance = happening.subject.instance.as_deref();
-        let slot = tagged.or_else(|| {
-            instance
-                .and_then(|instance| self.slots.get(instance))
-                .cloned()
-        });
+        let slot =
+            tagged.or_else(|| instance.and_then(|instance| self.slots.get(instance)).cloned());
         let text = shorten(&happening.text);
-        self.line(
-            happening.at,
-            "aws",
-            instance,
-            slot.as_deref(),
-            volume,
-            &text,
-        );
+        self.line(happening.at, "aws", instance, slot.as_deref(), volume, &text);
     }
 
     /// What a function decided and did, from its own log line.
@@ -240,11 +206,7 @@ impl Timeline {
         let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line.text) else {
             return;
         };
-        let field = |name: &str| {
-            entry["fields"][name]
-                .as_str()
-                .filter(|text| !text.is_empty())
-        };
+        let field = |name: &str| entry["fields"][name].as_str().filter(|text| !text.is_empty());
         if let Some(alarm) = field("alarm") {
             let text = format!("ALARM {alarm}: {}", field("problem").unwrap_or_default());
             self.line(line.at, "us", field("instance_id"), None, None, &text);
@@ -306,10 +268,7 @@ impl Timeline {
 /// Ids by their last four digits: enough to tell them apart, and a line stays a line.
 fn short(id: &str) -> String {
     let kind = id.split('-').next().unwrap_or_default();
-    let digits = id
-        .char_indices()
-        .nth_back(3)
-        .map_or(id, |(at, _)| &id[at..]);
+    let digits = id.char_indices().nth_back(3).map_or(id, |(at, _)| &id[at..]);
     format!("{kind}-..{digits}")
 }
 
@@ -318,11 +277,7 @@ fn shorten(text: &str) -> String {
         let id = word.trim_end_matches([',', ':', '.', ';']);
         let rest = &word[id.len()..];
         let is_id = (id.starts_with("i-") || id.starts_with("vol-")) && id.len() > 12;
-        if is_id {
-            format!("{}{rest}", short(id))
-        } else {
-            word.to_owned()
-        }
+        if is_id { format!("{}{rest}", short(id)) } else { word.to_owned() }
     });
     words.collect::<Vec<_>>().join(" ")
 }

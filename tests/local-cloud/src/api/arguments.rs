@@ -87,10 +87,7 @@ impl Arguments for Params {
         let mut tags = Tags::new();
         for tag in self.structs(prefix) {
             let key = tag.required("Key")?;
-            if tags
-                .insert(key.clone(), tag.optional("Value").unwrap_or_default())
-                .is_some()
-            {
+            if tags.insert(key.clone(), tag.optional("Value").unwrap_or_default()).is_some() {
                 return Err(ApiError::InvalidParameterValue(format!(
                     "Duplicate tag key '{key}' specified."
                 )));
@@ -130,10 +127,7 @@ impl Arguments for Params {
             }
             _ => {}
         }
-        Ok(PageRequest {
-            max_results,
-            next_token: token(self),
-        })
+        Ok(PageRequest { max_results, next_token: token(self) })
     }
 
     fn scaling_page(&self, usual: usize, most: usize) -> Result<PageRequest, ApiError> {
@@ -143,10 +137,7 @@ impl Arguments for Params {
                 "The value of MaxRecords must be between 1 and {most}"
             )));
         }
-        Ok(PageRequest {
-            max_results: asked.or(Some(usual)),
-            next_token: token(self),
-        })
+        Ok(PageRequest { max_results: asked.or(Some(usual)), next_token: token(self) })
     }
 
     fn only(&self, name: &str, accepted: &[&str]) -> Result<(), ApiError> {
@@ -165,17 +156,10 @@ pub(super) fn invalid(name: &str, value: &str) -> ApiError {
 fn filters(given: &[Params], values: &str) -> Result<Vec<Filter>, ApiError> {
     given
         .iter()
-        .map(|filter| {
-            Ok(Filter {
-                name: filter.required("Name")?,
-                values: filter.list(values),
-            })
-        })
+        .map(|filter| Ok(Filter { name: filter.required("Name")?, values: filter.list(values) }))
         .collect()
 }
 
 fn token(params: &Params) -> Option<String> {
-    params
-        .optional("NextToken")
-        .filter(|token| !token.is_empty())
+    params.optional("NextToken").filter(|token| !token.is_empty())
 }

@@ -155,15 +155,9 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
     let template = params.nested("LaunchTemplate");
     let zones = params.list("AvailabilityZones");
     let policies = params.list("TerminationPolicies");
-    let subnets = params
-        .optional("VPCZoneIdentifier")
-        .filter(|it| !it.is_empty());
+    let subnets = params.optional("VPCZoneIdentifier").filter(|it| !it.is_empty());
     Ok(GroupChange {
-        template: if template.is_empty() {
-            None
-        } else {
-            Some(template_reference(&template))
-        },
+        template: if template.is_empty() { None } else { Some(template_reference(&template)) },
         min_size: params.number("MinSize")?,
         max_size: params.number("MaxSize")?,
         desired_capacity: params.number("DesiredCapacity")?,
@@ -172,20 +166,10 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
         default_cooldown: params.number("DefaultCooldown")?,
         health_check_type: params.optional("HealthCheckType"),
         health_check_grace_period: params.number("HealthCheckGracePeriod")?,
-        termination_policies: if policies.is_empty() {
-            None
-        } else {
-            Some(policies)
-        },
+        termination_policies: if policies.is_empty() { None } else { Some(policies) },
         new_instances: params
             .flag("NewInstancesProtectedFromScaleIn")?
-            .map(|protected| {
-                if protected {
-                    ScaleIn::Protected
-                } else {
-                    ScaleIn::Allowed
-                }
-            }),
+            .map(|protected| if protected { ScaleIn::Protected } else { ScaleIn::Allowed }),
         capacity_rebalance: params.flag("CapacityRebalance")?,
         default_instance_warmup: params.number("DefaultInstanceWarmup")?,
     })
@@ -194,10 +178,7 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
 fn processes(params: &Params) -> Result<(String, Vec<Process>), ApiError> {
     let name = params.required("AutoScalingGroupName")?;
     let names = params.list("ScalingProcesses");
-    let processes = names
-        .iter()
-        .map(|name| Process::parse(name))
-        .collect::<Result<_, _>>()?;
+    let processes = names.iter().map(|name| Process::parse(name)).collect::<Result<_, _>>()?;
     Ok((name, processes))
 }
 
@@ -214,30 +195,18 @@ fn group_tag(tag: &Params) -> Result<(String, GroupTag), ApiError> {
     let key = tag.required("Key")?;
     let value = tag.optional("Value").unwrap_or_default();
     let propagate_at_launch = tag.flag("PropagateAtLaunch")?.unwrap_or(false);
-    Ok((
-        key,
-        GroupTag {
-            value,
-            propagate_at_launch,
-        },
-    ))
+    Ok((key, GroupTag { value, propagate_at_launch }))
 }
 
 fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
-    xml.text("AutoScalingGroupName", &group.name)
-        .text("AutoScalingGroupARN", &group.arn);
+    xml.text("AutoScalingGroupName", &group.name).text("AutoScalingGroupARN", &group.arn);
     write_template(xml, &group.template);
     xml.text("MinSize", group.min_size)
         .text("MaxSize", group.max_size)
         .text("DesiredCapacity", group.desired_capacity)
         .text("DefaultCooldown", group.default_cooldown);
     write_list(xml, "AvailabilityZones", group.zones.keys());
-    for absent in [
-        "LoadBalancerNames",
-        "TargetGroupARNs",
-        "EnabledMetrics",
-        "TrafficSources",
-    ] {
+    for absent in ["LoadBalancerNames", "TargetGroupARNs", "EnabledMetrics", "TrafficSources"] {
         xml.element(absent, |_| {});
     }
     xml.text("HealthCheckType", &group.health_check_type)
@@ -268,17 +237,10 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
         xml.text("Status", "Delete in progress");
     }
     write_group_tags(xml, &group.name, &group.tags);
-    write_list(
-        xml,
-        "TerminationPolicies",
-        group.termination_policies.iter(),
-    );
-    xml.text(
-        "NewInstancesProtectedFromScaleIn",
-        group.new_instances == ScaleIn::Protected,
-    )
-    .optional("CapacityRebalance", group.capacity_rebalance)
-    .optional("DefaultInstanceWarmup", group.default_instance_warmup);
+    write_list(xml, "TerminationPolicies", group.termination_policies.iter());
+    xml.text("NewInstancesProtectedFromScaleIn", group.new_instances == ScaleIn::Protected)
+        .optional("CapacityRebalance", group.capacity_rebalance)
+        .optional("DefaultInstanceWarmup", group.default_instance_warmup);
 }
 
 fn write_group_tags(xml: &mut Xml, group: &str, tags: &GroupTags) {

@@ -56,8 +56,7 @@ pub(super) fn complete_lifecycle_action(call: &mut Call<'_>, _: &mut Xml) -> Res
     let (group, hook) = named_hook(params)?;
     let result = LifecycleResult::parse(&params.required("LifecycleActionResult")?)?;
     let name = action_name(params);
-    call.world()?
-        .complete_lifecycle_action(&group, &hook, name, result)
+    call.world()?.complete_lifecycle_action(&group, &hook, name, result)
 }
 
 pub(super) fn record_lifecycle_action_heartbeat(
@@ -67,8 +66,7 @@ pub(super) fn record_lifecycle_action_heartbeat(
     let params = call.params();
     let (group, hook) = named_hook(params)?;
     let name = action_name(params);
-    call.world()?
-        .record_lifecycle_action_heartbeat(&group, &hook, name)
+    call.world()?.record_lifecycle_action_heartbeat(&group, &hook, name)
 }
 
 /// A hook as `PutLifecycleHook` and `CreateAutoScalingGroup` write it. Notification targets are not modelled, so
@@ -86,15 +84,9 @@ pub(super) fn hook_specification(params: &Params) -> Result<HookSpecification, A
 }
 
 fn named_hook(params: &Params) -> Result<(String, String), ApiError> {
-    Ok((
-        params.required("AutoScalingGroupName")?,
-        params.required("LifecycleHookName")?,
-    ))
+    Ok((params.required("AutoScalingGroupName")?, params.required("LifecycleHookName")?))
 }
 
 fn action_name(params: &Params) -> ActionName<'_> {
-    ActionName {
-        token: params.get("LifecycleActionToken"),
-        instance: params.get("InstanceId"),
-    }
+    ActionName { token: params.get("LifecycleActionToken"), instance: params.get("InstanceId") }
 }

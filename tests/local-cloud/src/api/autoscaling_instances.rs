@@ -34,9 +34,7 @@ pub(super) fn describe_scaling_activities(
     let ids = params.list("ActivityIds");
     let page = params.scaling_page(100, 100)?;
     params.only("IncludeDeletedGroups", &["false"])?;
-    let found = call
-        .world()?
-        .describe_activities(group.as_deref(), &ids, &page)?;
+    let found = call.world()?.describe_activities(group.as_deref(), &ids, &page)?;
     xml.element("Activities", |xml| {
         for activity in &found.items {
             xml.element("member", |xml| write_activity(xml, activity));
@@ -72,14 +70,10 @@ pub(super) fn terminate_instance_in_auto_scaling_group(
         Some(true) => DesiredCapacity::Decremented,
         Some(false) => DesiredCapacity::Kept,
         None => {
-            return Err(ApiError::MissingParameter(
-                "ShouldDecrementDesiredCapacity".to_owned(),
-            ));
+            return Err(ApiError::MissingParameter("ShouldDecrementDesiredCapacity".to_owned()));
         }
     };
-    let activity = call
-        .world()?
-        .terminate_instance_in_group(&instance, capacity)?;
+    let activity = call.world()?.terminate_instance_in_group(&instance, capacity)?;
     xml.element("Activity", |xml| write_activity(xml, &activity));
     Ok(())
 }
@@ -92,10 +86,8 @@ pub(super) fn write_member(xml: &mut Xml, member: &Member) {
         .text("LifecycleState", member.state.as_str())
         .text("HealthStatus", member.health.as_str());
     write_template(xml, &member.template);
-    xml.text("ImageId", &member.image_id).text(
-        "ProtectedFromScaleIn",
-        member.scale_in == ScaleIn::Protected,
-    );
+    xml.text("ImageId", &member.image_id)
+        .text("ProtectedFromScaleIn", member.scale_in == ScaleIn::Protected);
 }
 
 fn write_activity(xml: &mut Xml, activity: &Activity) {

@@ -13,17 +13,11 @@ use super::ec2_templates::{launch_specification, template_reference};
 pub(super) fn run_instances(call: &mut Call<'_>, xml: &mut Xml) -> Result<(), ApiError> {
     let params = call.params();
     let count = |name: &str| {
-        params
-            .number(name)?
-            .ok_or_else(|| ApiError::MissingParameter(name.to_owned()))
+        params.number(name)?.ok_or_else(|| ApiError::MissingParameter(name.to_owned()))
     };
     let template = params.nested("LaunchTemplate");
     let request = RunInstances {
-        template: if template.is_empty() {
-            None
-        } else {
-            Some(template_reference(&template))
-        },
+        template: if template.is_empty() { None } else { Some(template_reference(&template)) },
         specification: launch_specification(params)?,
         min_count: count("MinCount")?,
         max_count: count("MaxCount")?,
@@ -46,15 +40,8 @@ pub(super) fn run_instances(call: &mut Call<'_>, xml: &mut Xml) -> Result<(), Ap
     xml.element("groupSet", |_| {});
     xml.element("instancesSet", |xml| {
         for instance in ids.iter().filter_map(|id| world.instance(id).ok()) {
-            let attachments = world
-                .attachments_of(&instance.id)
-                .into_iter()
-                .cloned()
-                .collect();
-            let view = InstanceView {
-                instance: instance.clone(),
-                attachments,
-            };
+            let attachments = world.attachments_of(&instance.id).into_iter().cloned().collect();
+            let view = InstanceView { instance: instance.clone(), attachments };
             xml.element("item", |xml| write_instance(xml, &view, &account));
         }
     });
@@ -73,8 +60,7 @@ pub(super) fn describe_instances(call: &mut Call<'_>, xml: &mut Xml) -> Result<(
         // A reservation is shown once for each of its instances: callers walk both levels anyway.
         for view in &found.items {
             xml.element("item", |xml| {
-                xml.text("reservationId", &view.instance.reservation)
-                    .text("ownerId", &account);
+                xml.text("reservationId", &view.instance.reservation).text("ownerId", &account);
                 xml.element("groupSet", |_| {});
                 xml.element("instancesSet", |xml| {
                     xml.element("item", |xml| write_instance(xml, view, &account));
@@ -95,16 +81,13 @@ pub(super) fn describe_instance_status(call: &mut Call<'_>, xml: &mut Xml) -> Re
         Some(true) => StatusScope::All,
         Some(false) | None => StatusScope::Running,
     };
-    let found = call
-        .world()?
-        .describe_instance_status(&ids, &filters, scope, &page)?;
+    let found = call.world()?.describe_instance_status(&ids, &filters, scope, &page)?;
     xml.element("instanceStatusSet", |xml| {
         for status in &found.items {
             let instance = &status.instance;
             let summary = status.summary();
             xml.element("item", |xml| {
-                xml.text("instanceId", &instance.id)
-                    .text("availabilityZone", &instance.zone);
+                xml.text("instanceId", &instance.id).text("availabilityZone", &instance.zone);
                 write_state(xml, "instanceState", instance.state);
                 write_summary(xml, "systemStatus", summary);
                 write_summary(xml, "instanceStatus", summary);
@@ -142,24 +125,15 @@ pub(super) fn modify_instance_attribute(
         let delete = ebs
             .flag("DeleteOnTermination")?
             .ok_or_else(|| ApiError::MissingParameter("Ebs.DeleteOnTermination".to_owned()))?;
-        mappings.push((
-            mapping.required("DeviceName")?,
-            ebs.optional("VolumeId"),
-            delete,
-        ));
+        mappings.push((mapping.required("DeviceName")?, ebs.optional("VolumeId"), delete));
     }
-    params.only(
-        "Attribute",
-        &["blockDeviceMapping", "disableApiTermination"],
-    )?;
+    params.only("Attribute", &["blockDeviceMapping", "disableApiTermination"])?;
     let mut protection = params.nested("DisableApiTermination").flag("Value")?;
     if params.get("Attribute") == Some("disableApiTermination") {
         protection = params.flag("Value")?.or(protection);
     }
     if mappings.is_empty() && protection.is_none() {
-        return Err(ApiError::InvalidParameterCombination(
-            "No attributes specified.".to_owned(),
-        ));
+        return Err(ApiError::InvalidParameterCombination("No attributes specified.".to_owned()));
     }
     let world = call.world()?;
     world.set_delete_on_termination(&instance, &mappings)?;
@@ -220,18 +194,11 @@ fn change_states(
 
 fn write_instance(xml: &mut Xml, view: &InstanceView, account: &str) {
     let instance = &view.instance;
-    xml.text("instanceId", &instance.id)
-        .text("imageId", &instance.image_id);
+    xml.text("instanceId", &instance.id).text("imageId", &instance.image_id);
     write_state(xml, "instanceState", instance.state);
     xml.text("privateDnsName", private_name(instance))
         .text("dnsName", "")
-        .text(
-            "reason",
-            instance
-                .state_reason
-                .map(|_| "User initiated")
-                .unwrap_or_default(),
-        )
+        .text("reason", instance.state_reason.map(|_| "User initiated").unwrap_or_default())
         .optional("keyName", instance.key_name.as_ref())
         .text("amiLaunchIndex", instance.launch_index)
         .text("instanceType", &instance.instance_type)
@@ -272,9 +239,7 @@ fn write_instance(xml: &mut Xml, view: &InstanceView, account: &str) {
     if !instance.tags.is_empty() {
         write_tags(xml, &instance.tags);
     }
-    xml.text("hypervisor", "xen")
-        .text("enaSupport", true)
-        .text("ebsOptimized", false);
+    xml.text("hypervisor", "xen").text("enaSupport", true).text("ebsOptimized", false);
     if let Some(profile) = &instance.instance_profile {
         let arn = if profile.starts_with("arn:") {
             profile.clone()
@@ -313,8 +278,7 @@ fn write_mappings(xml: &mut Xml, instance: &Instance, attachments: &[&Attachment
 
 fn write_state(xml: &mut Xml, name: &str, state: InstanceState) {
     xml.element(name, |xml| {
-        xml.text("code", state.number())
-            .text("name", state.as_str());
+        xml.text("code", state.number()).text("name", state.as_str());
     });
 }
 
@@ -335,11 +299,6 @@ fn write_summary(xml: &mut Xml, name: &str, summary: &str) {
 }
 
 fn private_name(instance: &Instance) -> String {
-    let region = instance
-        .zone
-        .trim_end_matches(|it: char| it.is_ascii_lowercase());
-    format!(
-        "ip-{}.{region}.compute.internal",
-        instance.private_ip.replace('.', "-")
-    )
+    let region = instance.zone.trim_end_matches(|it: char| it.is_ascii_lowercase());
+    format!("ip-{}.{region}.compute.internal", instance.private_ip.replace('.', "-"))
 }

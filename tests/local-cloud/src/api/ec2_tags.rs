@@ -22,10 +22,7 @@ pub(super) fn delete_tags(call: &mut Call<'_>, xml: &mut Xml) -> Result<(), ApiE
     let resources = call.params().list("ResourceId");
     let mut deletions = Vec::new();
     for tag in call.params().structs("Tag") {
-        deletions.push(TagDeletion {
-            key: tag.required("Key")?,
-            value: tag.optional("Value"),
-        });
+        deletions.push(TagDeletion { key: tag.required("Key")?, value: tag.optional("Value") });
     }
     needed("ResourceId", resources.is_empty())?;
     needed("Tag", deletions.is_empty())?;
@@ -81,9 +78,5 @@ pub(super) fn write_tags(xml: &mut Xml, tags: &Tags) {
 }
 
 fn needed(name: &str, absent: bool) -> Result<(), ApiError> {
-    if absent {
-        Err(ApiError::MissingParameter(name.to_owned()))
-    } else {
-        Ok(())
-    }
+    if absent { Err(ApiError::MissingParameter(name.to_owned())) } else { Ok(()) }
 }

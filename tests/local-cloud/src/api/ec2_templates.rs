@@ -56,15 +56,10 @@ pub(super) fn describe_launch_templates(
     xml: &mut Xml,
 ) -> Result<(), ApiError> {
     let params = call.params();
-    let (ids, names) = (
-        params.list("LaunchTemplateId"),
-        params.list("LaunchTemplateName"),
-    );
+    let (ids, names) = (params.list("LaunchTemplateId"), params.list("LaunchTemplateName"));
     let filters = params.ec2_filters()?;
     let page = params.ec2_page(1, &ids)?;
-    let found = call
-        .world()?
-        .describe_launch_templates(&ids, &names, &filters, &page)?;
+    let found = call.world()?.describe_launch_templates(&ids, &names, &filters, &page)?;
     xml.element("launchTemplates", |xml| {
         for template in &found.items {
             xml.element("item", |xml| write_template(xml, template));
@@ -147,10 +142,7 @@ fn once(
 ) -> Result<(LaunchTemplate, TemplateVersion), ApiError> {
     let token = call.params().optional("ClientToken");
     let world = call.world()?;
-    if let Some(known) = token
-        .as_deref()
-        .and_then(|token| world.template_version_of_token(token))
-    {
+    if let Some(known) = token.as_deref().and_then(|token| world.template_version_of_token(token)) {
         return Ok(known);
     }
     let (template, version) = create(world)?;

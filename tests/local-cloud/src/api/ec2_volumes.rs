@@ -24,9 +24,7 @@ pub(super) fn create_volume(call: &mut Call<'_>, xml: &mut Xml) -> Result<(), Ap
             snapshot_id: params.optional("SnapshotId"),
             multi_attach: params.flag("MultiAttachEnabled")?,
         },
-        tags: specified_tags(params, &["volume"])?
-            .remove("volume")
-            .unwrap_or_default(),
+        tags: specified_tags(params, &["volume"])?.remove("volume").unwrap_or_default(),
         client_token: params.optional("ClientToken"),
     };
     let volume = call.world()?.create_volume(request)?;
@@ -76,8 +74,7 @@ pub(super) fn detach_volume(call: &mut Call<'_>, xml: &mut Xml) -> Result<(), Ap
         Some(false) | None => Detachment::Clean,
     };
     let mut attachment =
-        call.world()?
-            .detach_volume(&volume, instance.as_deref(), device.as_deref(), detachment)?;
+        call.world()?.detach_volume(&volume, instance.as_deref(), device.as_deref(), detachment)?;
     // The answer names what goes on, never `busy`: that shows in describes only.
     attachment.state = AttachmentState::Detaching;
     write_attachment(xml, &attachment);
@@ -100,9 +97,7 @@ pub(super) fn mapped_volume(ebs: &Params) -> Result<(VolumeSpecification, Option
 }
 
 fn write_volume(xml: &mut Xml, volume: &Volume) {
-    let Volume {
-        tags, attachments, ..
-    } = volume;
+    let Volume { tags, attachments, .. } = volume;
     xml.text("volumeId", &volume.id)
         .text("size", volume.size_gib)
         .text("snapshotId", "")

@@ -19,10 +19,7 @@ impl WallClock {
         reason = "a running cloud's time is real: it comes in here"
     )]
     pub(crate) fn start() -> Self {
-        Self {
-            started: Timestamp::from(SystemTime::now()),
-            at: Instant::now(),
-        }
+        Self { started: Timestamp::from(SystemTime::now()), at: Instant::now() }
     }
 
     /// The time now.

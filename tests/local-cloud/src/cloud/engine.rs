@@ -26,12 +26,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(world: World, router: Router, reporter: Arc<Reporter>) -> Self {
-        Self {
-            world: Mutex::new(world),
-            router,
-            reporter,
-            touched: Notify::new(),
-        }
+        Self { world: Mutex::new(world), router, reporter, touched: Notify::new() }
     }
 
     /// The time now.
@@ -94,8 +89,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("router", &self.router)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("router", &self.router).finish_non_exhaustive()
     }
 }

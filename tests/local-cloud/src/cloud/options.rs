@@ -123,10 +123,7 @@ impl Options {
     pub(super) fn functions(&self) -> Vec<FunctionConfig> {
         let mut env = self.env.clone();
         env.insert("STATEFUL_ASG_TABLE".to_owned(), self.table.clone());
-        env.insert(
-            "STATEFUL_ASG_HOOK_PREFIX".to_owned(),
-            self.hook_prefix.clone(),
-        );
+        env.insert("STATEFUL_ASG_HOOK_PREFIX".to_owned(), self.hook_prefix.clone());
         let scaled = |duration: &Duration| self.world.scaled(*duration);
         let deployed = self.binaries().into_iter().filter_map(|(name, binary)| {
             Some(FunctionConfig {
@@ -150,10 +147,7 @@ impl Options {
 
 fn check_binary(function: &'static str, path: &Path) -> Result<(), StartError> {
     let Ok(metadata) = path.metadata() else {
-        return Err(StartError::NoBinary {
-            function,
-            path: path.to_owned(),
-        });
+        return Err(StartError::NoBinary { function, path: path.to_owned() });
     };
     if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
         Ok(())

@@ -20,12 +20,7 @@ struct Kept<T> {
 
 impl<T> Recent<T> {
     pub(crate) fn new() -> Self {
-        Self {
-            inner: Mutex::new(Kept {
-                entries: VecDeque::new(),
-                forgotten: 0,
-            }),
-        }
+        Self { inner: Mutex::new(Kept { entries: VecDeque::new(), forgotten: 0 }) }
     }
 
     /// Adds an entry and returns its number.

@@ -28,12 +28,7 @@ struct Unreliability {
 impl Router {
     pub(crate) fn new(lambda: Arc<Lambda>, hook_prefix: String) -> Self {
         let unreliability = Mutex::default();
-        Self {
-            lambda,
-            hook_prefix,
-            events: Recent::new(),
-            unreliability,
-        }
+        Self { lambda, hook_prefix, events: Recent::new(), unreliability }
     }
 
     /// Records an event and delivers it, as reliably as tests allow.
@@ -42,11 +37,7 @@ impl Router {
         let copies = {
             let unreliability = self.lock();
             let lost = unreliability.lost.as_ref().is_some_and(|lost| lost(event));
-            if lost {
-                0
-            } else {
-                1 + unreliability.extra_copies
-            }
+            if lost { 0 } else { 1 + unreliability.extra_copies }
         };
         for _ in 0..copies {
             self.deliver(event);
@@ -76,16 +67,12 @@ impl Router {
     }
 
     fn lock(&self) -> MutexGuard<'_, Unreliability> {
-        self.unreliability
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.unreliability.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router")
-            .field("hook_prefix", &self.hook_prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("Router").field("hook_prefix", &self.hook_prefix).finish_non_exhaustive()
     }
 }

@@ -16,10 +16,7 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// An empty set. Must be called within a tokio runtime: the tasks will run on it.
     pub(crate) fn new() -> Self {
-        Self {
-            set: Mutex::default(),
-            runtime: Handle::current(),
-        }
+        Self { set: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Starts a task.

@@ -26,11 +26,7 @@ pub(super) type Current = Arc<Mutex<Option<Arc<str>>>>;
 pub(super) enum Message {
     Work(Work),
     Poll(oneshot::Sender<Invocation>),
-    Answer {
-        request_id: String,
-        outcome: Outcome,
-        known: oneshot::Sender<bool>,
-    },
+    Answer { request_id: String, outcome: Outcome, known: oneshot::Sender<bool> },
     InitError(String),
     Kill,
 }
@@ -150,11 +146,7 @@ impl Actor {
                 });
                 self.poll = Some(poll);
             }
-            Message::Answer {
-                request_id,
-                outcome,
-                known,
-            } => {
+            Message::Answer { request_id, outcome, known } => {
                 let matches = self
                     .running
                     .as_ref()
@@ -219,9 +211,7 @@ impl Actor {
         };
         // Before anyone is told: whoever waits for an outcome must not see this sandbox as living.
         self.ends.gone.send_replace(true);
-        self.settle(Outcome::Exited {
-            status: status.clone(),
-        });
+        self.settle(Outcome::Exited { status: status.clone() });
         self.ends.inbox.close();
         while let Ok(message) = self.ends.inbox.try_recv() {
             if let Message::Work(work) = message {
@@ -241,11 +231,7 @@ impl Actor {
     }
 
     fn set_current(&self, request_id: Option<Arc<str>>) {
-        *self
-            .ends
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = request_id;
+        *self.ends.current.lock().unwrap_or_else(PoisonError::into_inner) = request_id;
     }
 }
 

@@ -25,12 +25,7 @@ pub(super) async fn deliver(lambda: &Arc<Lambda>, function: &Function, invocatio
         let started = Instant::now();
         let outcome = attempt(lambda, function, invocation).await;
         drop(permit);
-        report(
-            lambda,
-            function,
-            invocation,
-            (attempts, started.elapsed(), &outcome),
-        );
+        report(lambda, function, invocation, (attempts, started.elapsed(), &outcome));
         if matches!(outcome, Outcome::Succeeded(_)) {
             return;
         }
@@ -69,10 +64,7 @@ async fn attempt(lambda: &Arc<Lambda>, function: &Function, invocation: &Invocat
     let sandbox = match lambda.start(function) {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            return failed(format!(
-                "cannot start {}: {error}",
-                function.config.binary.display()
-            ));
+            return failed(format!("cannot start {}: {error}", function.config.binary.display()));
         }
     };
     match sandbox.invoke(invocation.clone()).await {

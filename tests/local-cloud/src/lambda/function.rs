@@ -62,19 +62,13 @@ impl FunctionConfig {
             ("AWS_ENDPOINT_URL", &place.endpoint),
         ];
         let standard = standard.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let own = self
-            .env
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()));
+        let own = self.env.iter().map(|(name, value)| (name.clone(), value.clone()));
         standard.into_iter().chain(own).collect()
     }
 
     /// The function's ARN.
     pub(super) fn arn(&self, place: &Place) -> String {
-        format!(
-            "arn:aws:lambda:{}:{}:function:{}",
-            place.region, place.account, self.name
-        )
+        format!("arn:aws:lambda:{}:{}:function:{}", place.region, place.account, self.name)
     }
 
     /// How long a sandbox may take from its start to its first poll: Lambda allows [`INIT`], and then once more
@@ -97,12 +91,7 @@ impl Function {
     pub(super) fn new(config: FunctionConfig) -> Self {
         let permits = Semaphore::new(config.concurrency);
         let idle = Mutex::default();
-        Self {
-            config,
-            permits,
-            idle,
-            init_failures: AtomicU32::new(0),
-        }
+        Self { config, permits, idle, init_failures: AtomicU32::new(0) }
     }
 
     /// The sandbox that was used last and still lives.
@@ -114,10 +103,7 @@ impl Function {
 
     pub(super) fn put_idle(&self, sandbox: Arc<Sandbox>) {
         self.init_failures.store(0, Ordering::Relaxed);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(sandbox);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sandbox);
     }
 
     pub(super) fn count_init_failure(&self) {
@@ -128,9 +114,9 @@ impl Function {
     pub(super) fn backoff(&self) -> Duration {
         match self.init_failures.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            failures => Duration::from_millis(10)
-                .saturating_mul(1 << failures.min(10))
-                .min(LONGEST_BACKOFF),
+            failures => {
+                Duration::from_millis(10).saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF)
+            }
         }
     }
 }

@@ -22,11 +22,7 @@ impl Listener {
         let mut source = BufReader::new(source);
         let mut line = Vec::new();
         while matches!(source.read_until(b'\n', &mut line).await, Ok(length) if length > 0) {
-            let running = self
-                .current
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
+            let running = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
             self.reporter.tell(Notice::Log(LogLine {
                 at: self.reporter.clock.now(),
                 function: self.function.clone(),

@@ -131,18 +131,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded(_) => f.write_str("succeeded"),
-            Self::Failed {
-                error_type,
-                message,
-            } => write!(f, "failed: {error_type}: {message}"),
+            Self::Failed { error_type, message } => write!(f, "failed: {error_type}: {message}"),
             Self::TimedOut(after) => {
                 write!(f, "Task timed out after {:.2} seconds", after.as_secs_f64())
             }
             Self::Exited { status } => {
-                write!(
-                    f,
-                    "Runtime.ExitError: runtime exited without answering: {status}"
-                )
+                write!(f, "Runtime.ExitError: runtime exited without answering: {status}")
             }
             Self::InitFailed { message } => write!(f, "init failed: {message}"),
         }
@@ -163,34 +157,15 @@ impl fmt::Display for Notice {
 
 impl fmt::Display for InvocationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            at,
-            function,
-            request_id,
-            attempt,
-            took,
-            outcome,
-            ..
-        } = self;
+        let Self { at, function, request_id, attempt, took, outcome, .. } = self;
         let took = took.as_secs_f64();
-        write!(
-            f,
-            "{at} {function} {request_id} attempt {attempt} {outcome} ({took:.3} s)"
-        )
+        write!(f, "{at} {function} {request_id} attempt {attempt} {outcome} ({took:.3} s)")
     }
 }
 
 impl fmt::Display for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            at,
-            function,
-            request_id,
-            attempts,
-            reason,
-            payload,
-            ..
-        } = self;
+        let Self { at, function, request_id, attempts, reason, payload, .. } = self;
         write!(
             f,
             "{at} {function} {request_id} given up after {attempts} attempts ({reason:?}): {payload}"
@@ -213,19 +188,12 @@ impl Reporter {
     pub(crate) fn new(clock: WallClock) -> Self {
         let (notices, _) = broadcast::channel(BACKLOG);
         let (invocations, dead_letters) = (Recent::new(), Recent::new());
-        Self {
-            clock,
-            notices,
-            invocations,
-            dead_letters,
-            changes: watch::Sender::new(0),
-        }
+        Self { clock, notices, invocations, dead_letters, changes: watch::Sender::new(0) }
     }
 
     /// Wakes whoever waits for a change.
     pub(crate) fn announce_change(&self) {
-        self.changes
-            .send_modify(|changes| *changes = changes.wrapping_add(1));
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     /// Hears of changes from now on.

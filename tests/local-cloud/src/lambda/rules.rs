@@ -21,9 +21,7 @@ pub(crate) fn target(event: &CloudEvent, hook_prefix: &str) -> Option<&'static s
         (
             "aws.autoscaling",
             "EC2 Instance-launch Lifecycle Action" | "EC2 Instance-terminate Lifecycle Action",
-        ) => detail("LifecycleHookName")?
-            .starts_with(hook_prefix)
-            .then_some(LIFECYCLE),
+        ) => detail("LifecycleHookName")?.starts_with(hook_prefix).then_some(LIFECYCLE),
         ("aws.ec2", "EC2 Instance State-change Notification") => {
             STATES.contains(&detail("state")?).then_some(RECONCILE)
         }
@@ -35,13 +33,9 @@ pub(crate) fn target(event: &CloudEvent, hook_prefix: &str) -> Option<&'static s
 /// What the schedule's rule sends.
 pub(crate) fn scheduled_event(at: Timestamp, id: &str, place: &Place) -> CloudEvent {
     let (source, detail_type) = ("aws.events", "Scheduled Event");
-    let Place {
-        region, account, ..
-    } = place;
+    let Place { region, account, .. } = place;
     // EventBridge gives whole seconds.
-    let time = Timestamp::from_millis(at.as_millis() / 1000 * 1000)
-        .to_string()
-        .replace(".000", "");
+    let time = Timestamp::from_millis(at.as_millis() / 1000 * 1000).to_string().replace(".000", "");
     let body: Value = json!({
         "version": "0",
         "id": id,
@@ -53,12 +47,7 @@ pub(crate) fn scheduled_event(at: Timestamp, id: &str, place: &Place) -> CloudEv
         "resources": [format!("arn:aws:events:{region}:{account}:rule/stateful-asg-reconcile")],
         "detail": {},
     });
-    CloudEvent {
-        at,
-        source,
-        detail_type: detail_type.to_owned(),
-        body,
-    }
+    CloudEvent { at, source, detail_type: detail_type.to_owned(), body }
 }
 
 #[cfg(test)]
@@ -104,22 +93,13 @@ mod tests {
 
     #[test]
     fn the_schedule_starts_the_reconcile_function_and_a_stranger_nothing() {
-        let place = Place {
-            endpoint: String::new(),
-            region: "here".into(),
-            account: "mine".into(),
-        };
+        let place =
+            Place { endpoint: String::new(), region: "here".into(), account: "mine".into() };
         let scheduled = scheduled_event(Timestamp::from_millis(0), "id", &place);
         assert_eq!(target(&scheduled, "stateful-asg"), Some(RECONCILE));
         assert_eq!(scheduled.body["source"], "aws.events");
         assert_eq!(scheduled.body["time"], "1970-01-01T00:00:00Z");
         assert_eq!(scheduled.body["detail-type"], "Scheduled Event");
-        assert_eq!(
-            target(
-                &event("aws.s3", "Object Created", &json!({})),
-                "stateful-asg"
-            ),
-            None
-        );
+        assert_eq!(target(&event("aws.s3", "Object Created", &json!({})), "stateful-asg"), None);
     }
 }

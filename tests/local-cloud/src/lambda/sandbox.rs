@@ -80,33 +80,17 @@ impl Sandbox {
         });
         let (function, name) = (config.name.clone(), sandbox.name());
         let mut output = JoinSet::new();
-        let listener = Listener {
-            function,
-            sandbox: name,
-            current: Arc::clone(&current),
-            reporter,
-        };
+        let listener =
+            Listener { function, sandbox: name, current: Arc::clone(&current), reporter };
         if let Some(stdout) = child.stdout.take() {
             output.spawn(listener.clone().follow(stdout, Stream::Stdout));
         }
         if let Some(stderr) = child.stderr.take() {
             output.spawn(listener.clone().follow(stderr, Stream::Stderr));
         }
-        let process = Process {
-            child,
-            output,
-            limit: config.timeout,
-            clock: listener.reporter.clock,
-        };
-        let actor = Actor::new(
-            process,
-            Ends {
-                inbox,
-                gone,
-                current,
-            },
-            config.init_limit(),
-        );
+        let process =
+            Process { child, output, limit: config.timeout, clock: listener.reporter.clock };
+        let actor = Actor::new(process, Ends { inbox, gone, current }, config.init_limit());
         Ok((sandbox, actor.run()))
     }
 
@@ -130,12 +114,7 @@ impl Sandbox {
     /// before it took the event.
     pub(super) async fn invoke(&self, invocation: Invocation) -> Option<Outcome> {
         let (outcome, told) = oneshot::channel();
-        self.inbox
-            .send(Message::Work(Work {
-                invocation,
-                outcome,
-            }))
-            .ok()?;
+        self.inbox.send(Message::Work(Work { invocation, outcome })).ok()?;
         told.await.ok()
     }
 
@@ -149,11 +128,7 @@ impl Sandbox {
     /// The process tells how an invocation ended. False: it has no such invocation.
     pub(crate) async fn answer(&self, request_id: String, outcome: Outcome) -> bool {
         let (known, told) = oneshot::channel();
-        let sent = self.inbox.send(Message::Answer {
-            request_id,
-            outcome,
-            known,
-        });
+        let sent = self.inbox.send(Message::Answer { request_id, outcome, known });
         sent.is_ok() && told.await.unwrap_or(false)
     }
 

@@ -66,9 +66,7 @@ pub(crate) struct CallLog {
 
 impl CallLog {
     pub(crate) fn new() -> Self {
-        Self {
-            calls: Recent::new(),
-        }
+        Self { calls: Recent::new() }
     }
 
     /// Records a call's arrival, and returns its number.

@@ -85,11 +85,7 @@ impl Dynamo {
             .name("dynamodb".to_owned())
             .spawn(move || runtime.block_on(serve))
             .map_err(DynamoError::Start)?;
-        Ok(Self {
-            address,
-            connections: Mutex::default(),
-            stop: Mutex::new(Some((stop, thread))),
-        })
+        Ok(Self { address, connections: Mutex::default(), stop: Mutex::new(Some((stop, thread))) })
     }
 
     /// Passes a request on, and its answer back.
@@ -99,17 +95,13 @@ impl Dynamo {
         content: Bytes,
     ) -> Result<Answer, DynamoError> {
         let mut connection = self.connection().await?;
-        let mut request = Request::post("/")
-            .body(Full::new(content))
-            .unwrap_or_default();
+        let mut request = Request::post("/").body(Full::new(content)).unwrap_or_default();
         for name in &PASSED_ON {
             if let Some(value) = headers.get(name) {
                 request.headers_mut().insert(name, value.clone());
             }
         }
-        request
-            .headers_mut()
-            .insert(HOST, HeaderValue::from_static("dynamodb.local"));
+        request.headers_mut().insert(HOST, HeaderValue::from_static("dynamodb.local"));
         let (parts, answered) = connection.send_request(request).await?.into_parts();
         let answered = answered.collect().await?.to_bytes();
         self.idle().push(connection);
@@ -119,20 +111,13 @@ impl Dynamo {
     /// Stops the server and its thread.
     pub(crate) async fn shut_down(&self) {
         self.idle().clear();
-        let running = self
-            .stop
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let running = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((stop, thread)) = running else {
             return;
         };
         // A receiver that is gone means that the server has ended already.
         let _ = stop.send(());
-        if tokio::task::spawn_blocking(move || thread.join())
-            .await
-            .is_err()
-        {
+        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
             tracing::error!("DynamoDB's thread was lost");
         }
     }
@@ -147,9 +132,7 @@ impl Dynamo {
         if let Some(connection) = idle {
             return Ok(connection);
         }
-        let stream = TcpStream::connect(self.address)
-            .await
-            .map_err(DynamoError::Connect)?;
+        let stream = TcpStream::connect(self.address).await.map_err(DynamoError::Connect)?;
         stream.set_nodelay(true).map_err(DynamoError::Connect)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // It ends when its sender is dropped; what goes wrong on it, the sender's requests report.
@@ -160,8 +143,6 @@ impl Dynamo {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Full<Bytes>>>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

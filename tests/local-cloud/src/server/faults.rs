@@ -58,19 +58,13 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn arm(&self, fault: Fault) -> FaultId {
         let mut armed = self.lock();
-        armed.push(Armed {
-            fault,
-            counted: 0,
-            disarmed: false,
-        });
+        armed.push(Armed { fault, counted: 0, disarmed: false });
         FaultId(armed.len() - 1)
     }
 
     /// Whether the fault has happened.
     pub(crate) fn has_happened(&self, id: FaultId) -> bool {
-        self.lock()
-            .get(id.0)
-            .is_some_and(|armed| armed.counted >= armed.fault.nth)
+        self.lock().get(id.0).is_some_and(|armed| armed.counted >= armed.fault.nth)
     }
 
     /// Takes back every fault that has not happened yet.
@@ -84,11 +78,7 @@ impl Faults {
     /// on one call, the one armed first happens.
     pub(crate) fn strike(&self, call: &Call) -> Option<FaultAction> {
         let mut action = None;
-        for armed in self
-            .lock()
-            .iter_mut()
-            .filter(|armed| !armed.disarmed && armed.counts(call))
-        {
+        for armed in self.lock().iter_mut().filter(|armed| !armed.disarmed && armed.counts(call)) {
             armed.counted += 1;
             if armed.counted == armed.fault.nth {
                 action.get_or_insert_with(|| armed.fault.action.clone());
@@ -108,16 +98,8 @@ impl Armed {
             return false;
         };
         self.counted < self.fault.nth
-            && self
-                .fault
-                .function
-                .as_ref()
-                .is_none_or(|function| *function == caller.function)
-            && self
-                .fault
-                .operation
-                .as_ref()
-                .is_none_or(|operation| *operation == call.operation)
+            && self.fault.function.as_ref().is_none_or(|function| *function == caller.function)
+            && self.fault.operation.as_ref().is_none_or(|operation| *operation == call.operation)
     }
 }
 
@@ -170,17 +152,9 @@ mod tests {
     fn a_fault_that_is_taken_back_never_happens() {
         let faults = Faults::default();
         let action = FaultAction::DropReply;
-        let id = faults.arm(Fault {
-            function: None,
-            operation: None,
-            nth: 1,
-            action,
-        });
+        let id = faults.arm(Fault { function: None, operation: None, nth: 1, action });
         faults.disarm();
-        assert_eq!(
-            faults.strike(&call(Some("lifecycle"), "AttachVolume")),
-            None
-        );
+        assert_eq!(faults.strike(&call(Some("lifecycle"), "AttachVolume")), None);
         assert!(!faults.has_happened(id));
     }
 }

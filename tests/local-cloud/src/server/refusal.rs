@@ -20,11 +20,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Self { status, code: code.to_owned(), message: message.into() }
     }
 
     /// The answer, in the protocol of `door`; in the one that most services share when nobody knows which was meant.
@@ -38,9 +34,7 @@ impl Refusal {
         let mut response = Response::new(body(text));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }
 
@@ -58,17 +52,11 @@ impl Refusal {
     }
 
     fn query(&self, namespace: &str, request_id: &str) -> String {
-        let at_fault = if self.status < 500 {
-            "Sender"
-        } else {
-            "Receiver"
-        };
+        let at_fault = if self.status < 500 { "Sender" } else { "Receiver" };
         let mut xml = Xml::new();
         xml.root("ErrorResponse", namespace, |xml| {
             xml.element("Error", |xml| {
-                xml.text("Type", at_fault)
-                    .text("Code", &self.code)
-                    .text("Message", &self.message);
+                xml.text("Type", at_fault).text("Code", &self.code).text("Message", &self.message);
             });
             xml.text("RequestId", request_id);
         });

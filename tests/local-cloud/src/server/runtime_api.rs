@@ -27,11 +27,7 @@ pub(super) async fn answer(
     content: &Bytes,
 ) -> Answer {
     let Some((number, operation)) = split(path) else {
-        return error(
-            StatusCode::NOT_FOUND,
-            "UnknownPath",
-            &format!("no Runtime API at {path}"),
-        );
+        return error(StatusCode::NOT_FOUND, "UnknownPath", &format!("no Runtime API at {path}"));
     };
     let Some(sandbox) = lambda.sandbox(number) else {
         let message = format!("sandbox {number} is not running");
@@ -78,17 +74,11 @@ fn event(invocation: &Invocation) -> Answer {
     let mut response = Response::new(body(invocation.payload.to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        "lambda-runtime-deadline-ms",
-        invocation.deadline_millis.into(),
-    );
+    headers.insert("lambda-runtime-deadline-ms", invocation.deadline_millis.into());
     for (name, value) in [
         ("lambda-runtime-aws-request-id", &invocation.request_id),
         ("lambda-runtime-trace-id", &invocation.trace_id),
-        (
-            "lambda-runtime-invoked-function-arn",
-            &invocation.function_arn,
-        ),
+        ("lambda-runtime-invoked-function-arn", &invocation.function_arn),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
@@ -109,27 +99,16 @@ fn succeeded(content: &Bytes) -> Outcome {
 
 fn failed(headers: &HeaderMap, content: &Bytes) -> Outcome {
     let (error_type, message) = reported(headers, content);
-    Outcome::Failed {
-        error_type,
-        message,
-    }
+    Outcome::Failed { error_type, message }
 }
 
 /// What a function reports: the error's type and message, from the body or else from the header.
 fn reported(headers: &HeaderMap, content: &Bytes) -> (String, String) {
     let report: Value = serde_json::from_slice(content).unwrap_or_default();
     let told = |name: &str| report.get(name).and_then(Value::as_str).map(str::to_owned);
-    let header = || {
-        headers
-            .get(ERROR_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .map(str::to_owned)
-    };
+    let header = || headers.get(ERROR_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let error_type = told("errorType").or_else(header);
-    (
-        error_type.unwrap_or_else(|| "Unhandled".to_owned()),
-        told("errorMessage").unwrap_or_default(),
-    )
+    (error_type.unwrap_or_else(|| "Unhandled".to_owned()), told("errorMessage").unwrap_or_default())
 }
 
 fn accepted() -> Answer {
@@ -137,17 +116,12 @@ fn accepted() -> Answer {
 }
 
 fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
-    reply(
-        status,
-        &json!({ "errorType": error_type, "errorMessage": message }),
-    )
+    reply(status, &json!({ "errorType": error_type, "errorMessage": message }))
 }
 
 fn reply(status: StatusCode, content: &Value) -> Answer {
     let mut response = Response::new(body(content.to_string()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

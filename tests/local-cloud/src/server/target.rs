@@ -58,23 +58,15 @@ impl Target {
                 return Err((Some(Door::DynamoDb), refusal));
             };
             // DynamoDB itself refuses what is not signed, in its own words.
-            let operation = Operation::DynamoDb {
-                operation: operation.to_owned(),
-            };
-            return Ok(Self {
-                operation,
-                access_key,
-            });
+            let operation = Operation::DynamoDb { operation: operation.to_owned() };
+            return Ok(Self { operation, access_key });
         }
         let operation = query(parts, content)?;
         if access_key.is_none() {
             let door = Some(operation.door());
             return Err((door, unsigned(&parts.headers)));
         }
-        Ok(Self {
-            operation,
-            access_key,
-        })
+        Ok(Self { operation, access_key })
     }
 }
 
@@ -88,11 +80,7 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
         match std::str::from_utf8(content) {
             Ok(form) => form,
             Err(error) => {
-                return refuse(
-                    400,
-                    "MalformedInput",
-                    format!("the body is no text: {error}"),
-                );
+                return refuse(400, "MalformedInput", format!("the body is no text: {error}"));
             }
         }
     };
@@ -130,11 +118,7 @@ fn unsigned(headers: &HeaderMap) -> Refusal {
         let message = "Authorization header requires 'Credential' parameter.";
         Refusal::new(400, "IncompleteSignature", message)
     } else {
-        Refusal::new(
-            403,
-            "MissingAuthenticationToken",
-            "Request is missing Authentication Token",
-        )
+        Refusal::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
     }
 }
 
@@ -147,10 +131,7 @@ fn credential(headers: &HeaderMap) -> Option<std::str::Split<'_, char>> {
 }
 
 fn access_key(headers: &HeaderMap) -> Option<String> {
-    credential(headers)?
-        .next()
-        .filter(|key| !key.is_empty())
-        .map(str::to_owned)
+    credential(headers)?.next().filter(|key| !key.is_empty()).map(str::to_owned)
 }
 
 fn door_of_scope(headers: &HeaderMap) -> Option<Door> {
@@ -198,10 +179,7 @@ mod tests {
     fn the_target_header_names_the_operation_of_dynamodb() {
         let target = parts(&[("x-amz-target", "DynamoDB_20120810.GetItem")]);
         let target = Target::of(&target, b"{}").unwrap();
-        assert_eq!(
-            (target.operation.door(), target.operation.name()),
-            (Door::DynamoDb, "GetItem")
-        );
+        assert_eq!((target.operation.door(), target.operation.name()), (Door::DynamoDb, "GetItem"));
         let other = parts(&[("x-amz-target", "AmazonSSM.SendCommand")]);
         assert_eq!(
             code(Target::of(&other, b"{}")),
@@ -226,16 +204,10 @@ mod tests {
     fn a_version_that_nobody_serves_and_a_request_for_nothing_are_refused() {
         let parts = parts(&[("authorization", SIGNED)]);
         assert_eq!(
-            code(Target::of(
-                &parts,
-                b"Action=GetCallerIdentity&Version=2011-06-15"
-            )),
+            code(Target::of(&parts, b"Action=GetCallerIdentity&Version=2011-06-15")),
             (Some(Door::Ec2), "InvalidAction".into())
         );
-        assert_eq!(
-            code(Target::of(&parts, b"")),
-            (Some(Door::Ec2), "MissingAction".into())
-        );
+        assert_eq!(code(Target::of(&parts, b"")), (Some(Door::Ec2), "MissingAction".into()));
         assert_eq!(
             code(Target::of(&parts, b"Action=A&Action=B")),
             (Some(Door::Ec2), "MalformedQueryString".into())

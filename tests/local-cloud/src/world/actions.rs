@@ -55,11 +55,7 @@ impl World {
         result: LifecycleResult,
     ) -> Result<(), ApiError> {
         let action = self.active_action(group, hook, name)?.clone();
-        let text = format!(
-            "hook {hook} is answered {} for {}",
-            result.as_str(),
-            action.instance
-        );
+        let text = format!("hook {hook} is answered {} for {}", result.as_str(), action.instance);
         self.happened(Subject::member(&action.group, &action.instance), text);
         self.answer(&action.token, result);
         Ok(())
@@ -97,12 +93,8 @@ impl World {
         let Some(found) = self.groups.get(group) else {
             return false;
         };
-        let hooks: Vec<Hook> = found
-            .hooks
-            .values()
-            .filter(|hook| hook.transition == transition)
-            .cloned()
-            .collect();
+        let hooks: Vec<Hook> =
+            found.hooks.values().filter(|hook| hook.transition == transition).cloned().collect();
         if hooks.is_empty() {
             return false;
         }
@@ -133,11 +125,7 @@ impl World {
         }
         let (group, instance) = (action.group.clone(), action.instance.clone());
         let result = action.default_result;
-        let text = format!(
-            "hook {} timed out for {instance}: {}",
-            action.hook,
-            result.as_str()
-        );
+        let text = format!("hook {} timed out for {instance}: {}", action.hook, result.as_str());
         self.happened(Subject::member(&group, &instance), text);
         self.answer(token, result);
     }
@@ -158,8 +146,7 @@ impl World {
             heartbeat,
             default_result: hook.default_result,
         };
-        self.queue
-            .schedule(deadline, Due::ActionTimeout(token.clone()));
+        self.queue.schedule(deadline, Due::ActionTimeout(token.clone()));
         self.announce_action(&action, hook);
         self.actions.insert(token, action);
     }
@@ -167,16 +154,12 @@ impl World {
     /// `EC2 Instance-launch Lifecycle Action` and `EC2 Instance-terminate Lifecycle Action`.
     fn announce_action(&mut self, action: &Action, hook: &Hook) {
         let (detail_type, origin, destination) = match action.transition {
-            Transition::Launching => (
-                "EC2 Instance-launch Lifecycle Action",
-                "EC2",
-                "AutoScalingGroup",
-            ),
-            Transition::Terminating => (
-                "EC2 Instance-terminate Lifecycle Action",
-                "AutoScalingGroup",
-                "EC2",
-            ),
+            Transition::Launching => {
+                ("EC2 Instance-launch Lifecycle Action", "EC2", "AutoScalingGroup")
+            }
+            Transition::Terminating => {
+                ("EC2 Instance-terminate Lifecycle Action", "AutoScalingGroup", "EC2")
+            }
         };
         let mut detail = json!({
             "LifecycleActionToken": action.token,
@@ -188,23 +171,11 @@ impl World {
             "Destination": destination,
         });
         if let (Some(metadata), Value::Object(fields)) = (&hook.metadata, &mut detail) {
-            fields.insert(
-                "NotificationMetadata".to_owned(),
-                Value::from(metadata.as_str()),
-            );
+            fields.insert("NotificationMetadata".to_owned(), Value::from(metadata.as_str()));
         }
-        let arn = self
-            .groups
-            .get(&action.group)
-            .map(|it| it.arn.clone())
-            .unwrap_or_default();
+        let arn = self.groups.get(&action.group).map(|it| it.arn.clone()).unwrap_or_default();
         let resources = vec![arn];
-        self.announce(Announcement {
-            source: "aws.autoscaling",
-            detail_type,
-            resources,
-            detail,
-        });
+        self.announce(Announcement { source: "aws.autoscaling", detail_type, resources, detail });
     }
 
     /// Ends an action; the instance goes on once the last one has ended, or at once if this one says so.
@@ -212,9 +183,7 @@ impl World {
         let Some(action) = self.actions.remove(token) else {
             return;
         };
-        let Action {
-            group, instance, ..
-        } = action;
+        let Action { group, instance, .. } = action;
         match result {
             LifecycleResult::Abandon => self.cancel_actions(&instance),
             LifecycleResult::Continue if self.actions().any(|it| it.instance == instance) => return,
@@ -236,33 +205,23 @@ impl World {
             None => &self.group(group)?.name,
         };
         let missing = match name {
-            ActionName {
-                token: Some(token), ..
-            } => format!("token {token}"),
-            ActionName {
-                token: None,
-                instance: Some(instance),
-            } => format!("instance ID {instance}"),
-            ActionName {
-                token: None,
-                instance: None,
-            } => {
+            ActionName { token: Some(token), .. } => format!("token {token}"),
+            ActionName { token: None, instance: Some(instance) } => {
+                format!("instance ID {instance}")
+            }
+            ActionName { token: None, instance: None } => {
                 return Err(ApiError::Validation(
                     "Either an instance ID or a lifecycle action token is required".to_owned(),
                 ));
             }
         };
-        let late = self
-            .config
-            .scaled(self.config.late_actions.unwrap_or_default());
+        let late = self.config.scaled(self.config.late_actions.unwrap_or_default());
         let meant = |action: &&Action| {
             self.now >= action.started_at.plus(late)
                 && action.group == *group
                 && action.hook == hook
                 && name.token.is_none_or(|token| action.token == token)
-                && name
-                    .instance
-                    .is_none_or(|instance| action.instance == instance)
+                && name.instance.is_none_or(|instance| action.instance == instance)
         };
         self.actions().find(meant).ok_or_else(|| {
             ApiError::Validation(format!("No active Lifecycle Action found with {missing}"))

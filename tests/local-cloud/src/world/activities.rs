@@ -93,15 +93,8 @@ impl World {
             .collect();
         // The latest has number 0, so that pages follow in the same order.
         let page = page.cut(found, 100, |(number, _)| format!("{number:06}"))?;
-        let items = page
-            .items
-            .into_iter()
-            .map(|(_, activity)| activity.clone())
-            .collect();
-        Ok(Page {
-            items,
-            next_token: page.next_token,
-        })
+        let items = page.items.into_iter().map(|(_, activity)| activity.clone()).collect();
+        Ok(Page { items, next_token: page.next_token })
     }
 
     /// An activity by its id.
@@ -117,11 +110,7 @@ impl World {
         cause: String,
     ) -> String {
         let id = self.new_uuid();
-        let group_arn = self
-            .groups
-            .get(group)
-            .map(|it| it.arn.clone())
-            .unwrap_or_default();
+        let group_arn = self.groups.get(group).map(|it| it.arn.clone()).unwrap_or_default();
         self.activities.push(Activity {
             id: id.clone(),
             group: group.to_owned(),
@@ -151,10 +140,7 @@ impl World {
     /// Changes how the activity of an instance stands.
     pub(super) fn set_activity(&mut self, group: &str, instance: &str, status: ActivityStatus) {
         let now = self.now;
-        let member = self
-            .groups
-            .get(group)
-            .and_then(|it| it.members.get(instance));
+        let member = self.groups.get(group).and_then(|it| it.members.get(instance));
         let Some(id) = member.map(|member| member.activity.clone()) else {
             return;
         };

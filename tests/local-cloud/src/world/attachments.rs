@@ -109,31 +109,20 @@ impl World {
         let attachment = named_attachment(found, instance, device)?.clone();
         let holder = attachment.instance.clone();
         let state = self.instances.get(&holder).map(|it| it.state);
-        let root = self
-            .instances
-            .get(&holder)
-            .is_some_and(|it| it.root_device == attachment.device);
+        let root =
+            self.instances.get(&holder).is_some_and(|it| it.root_device == attachment.device);
         if root && state != Some(InstanceState::Stopped) {
-            return Err(ApiError::RootVolumeDetach {
-                volume: volume.to_owned(),
-                instance: holder,
-            });
+            return Err(ApiError::RootVolumeDetach { volume: volume.to_owned(), instance: holder });
         }
         if detachment == Detachment::Forced {
             self.forced(&attachment);
-        } else if matches!(
-            attachment.state,
-            AttachmentState::Detaching | AttachmentState::Busy
-        ) {
+        } else if matches!(attachment.state, AttachmentState::Detaching | AttachmentState::Busy) {
             return Ok(attachment);
         }
         let text = format!("volume {volume} is being detached from {holder}");
         self.happened(Subject::both(volume, &holder), text);
         self.begin_detach(volume, &holder);
-        Ok(self
-            .attachment(volume, &holder)
-            .cloned()
-            .unwrap_or(attachment))
+        Ok(self.attachment(volume, &holder).cloned().unwrap_or(attachment))
     }
 
     /// From now on no attachment of the volume gets beyond this state, as EBS has it now and then. A detachment
@@ -264,14 +253,9 @@ impl World {
             return Err(ApiError::VolumeInUse(volume.to_owned()));
         }
         if !matches!(found.state, VolumeState::Available | VolumeState::InUse) {
-            return Err(ApiError::IncorrectState(format!(
-                "{volume} is not 'available'."
-            )));
+            return Err(ApiError::IncorrectState(format!("{volume} is not 'available'.")));
         }
-        if !matches!(
-            target.state,
-            InstanceState::Running | InstanceState::Stopped
-        ) {
+        if !matches!(target.state, InstanceState::Running | InstanceState::Stopped) {
             return Err(ApiError::IncorrectState(format!(
                 "Instance '{instance}' is not 'running'."
             )));
@@ -295,24 +279,13 @@ impl World {
             _ => self.config.timings.detach,
         };
         let (volume, instance) = (volume.to_owned(), instance.to_owned());
-        self.schedule(
-            span,
-            Due::Attachment {
-                volume,
-                instance,
-                generation,
-            },
-        );
+        self.schedule(span, Due::Attachment { volume, instance, generation });
     }
 
     fn set_attachment(&mut self, volume: &str, instance: &str, state: AttachmentState) -> u64 {
         self.generations += 1;
         if let Some(found) = self.volumes.get_mut(volume, self.now) {
-            for attachment in found
-                .attachments
-                .iter_mut()
-                .filter(|it| it.instance == instance)
-            {
+            for attachment in found.attachments.iter_mut().filter(|it| it.instance == instance) {
                 attachment.state = state;
                 attachment.generation = self.generations;
             }
@@ -334,18 +307,12 @@ impl World {
 
     /// Takes down a forced detachment, and cuts the filesystem off if it was mounted.
     fn forced(&mut self, attachment: &Attachment) {
-        let Attachment {
-            volume, instance, ..
-        } = attachment;
+        let Attachment { volume, instance, .. } = attachment;
         let text = format!("volume {volume} was detached from {instance} by force");
         self.hazards.push(text.clone());
         self.happened(Subject::both(volume, instance), text);
         if let Some(found) = self.volumes.get_mut(volume, self.now) {
-            for it in found
-                .attachments
-                .iter_mut()
-                .filter(|it| it.instance == *instance)
-            {
+            for it in found.attachments.iter_mut().filter(|it| it.instance == *instance) {
                 it.filesystem = Filesystem::Unmounted;
             }
         }
@@ -365,26 +332,17 @@ fn named_attachment<'a>(
         instance.is_none_or(|instance| it.instance == instance)
             && device.is_none_or(|device| it.device == device)
     };
-    volume
-        .attachments
-        .iter()
-        .find(meant)
-        .ok_or_else(|| ApiError::AttachmentNotFound {
-            volume: volume.id.clone(),
-            instance: instance.unwrap_or_default().to_owned(),
-            device: device
-                .map(|device| format!(" as device '{device}'"))
-                .unwrap_or_default(),
-        })
+    volume.attachments.iter().find(meant).ok_or_else(|| ApiError::AttachmentNotFound {
+        volume: volume.id.clone(),
+        instance: instance.unwrap_or_default().to_owned(),
+        device: device.map(|device| format!(" as device '{device}'")).unwrap_or_default(),
+    })
 }
 
 /// EC2 takes `/dev/sd…`, `/dev/xvd…` and the same without `/dev/`.
 pub(super) fn check_device(device: &str) -> Result<(), ApiError> {
     let name = device.strip_prefix("/dev/").unwrap_or(device);
-    let rest = name
-        .strip_prefix("sd")
-        .or_else(|| name.strip_prefix("xvd"))
-        .unwrap_or_default();
+    let rest = name.strip_prefix("sd").or_else(|| name.strip_prefix("xvd")).unwrap_or_default();
     let letters = rest.trim_end_matches(|it: char| it.is_ascii_digit());
     let valid = matches!(letters.len(), 1 | 2) && letters.chars().all(|it| it.is_ascii_lowercase());
     if valid {

@@ -14,18 +14,12 @@ pub struct Span {
 impl Span {
     /// A span between two numbers of milliseconds.
     pub const fn millis(from: u64, to: u64) -> Self {
-        Self {
-            from: Duration::from_millis(from),
-            to: Duration::from_millis(to),
-        }
+        Self { from: Duration::from_millis(from), to: Duration::from_millis(to) }
     }
 
     /// A span that always takes the same time.
     pub const fn exactly(duration: Duration) -> Self {
-        Self {
-            from: duration,
-            to: duration,
-        }
+        Self { from: duration, to: duration }
     }
 }
 
@@ -142,9 +136,7 @@ impl Default for Config {
             seed: 0,
             speed: 1.0,
             region: region.to_owned(),
-            zones: ["a", "b", "c"]
-                .map(|zone| format!("{region}{zone}"))
-                .to_vec(),
+            zones: ["a", "b", "c"].map(|zone| format!("{region}{zone}")).to_vec(),
             account: "123456789012".to_owned(),
             timings: Timings::default(),
             workload: Workload::Mounts,
@@ -160,11 +152,7 @@ impl Default for Config {
 impl Config {
     /// A duration of the cloud as long as it takes at this world's speed.
     pub fn scaled(&self, duration: Duration) -> Duration {
-        let speed = if self.speed.is_finite() && self.speed > 0.0 {
-            self.speed
-        } else {
-            1.0
-        };
+        let speed = if self.speed.is_finite() && self.speed > 0.0 { self.speed } else { 1.0 };
         Duration::try_from_secs_f64(duration.as_secs_f64() / speed).unwrap_or(duration)
     }
 }

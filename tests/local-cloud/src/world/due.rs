@@ -13,11 +13,7 @@ pub(super) enum Due {
     /// A volume has been deleted.
     VolumeDeleted(String),
     /// An attachment reaches its next state, unless it has changed since.
-    Attachment {
-        volume: String,
-        instance: String,
-        generation: u64,
-    },
+    Attachment { volume: String, instance: String, generation: u64 },
     /// The workload mounts a volume, if it is still attached there.
     Mount { volume: String, instance: String },
     /// An instance reaches its next state, unless it has changed since.

@@ -25,6 +25,9 @@ pub enum ApiError {
     /// What `DryRun` answers instead of acting.
     #[error("Request would have succeeded, but DryRun flag is set.")]
     DryRunOperation,
+    /// `CreateVolume` in a zone that the region does not have.
+    #[error("The zone '{0}' does not exist.")]
+    ZoneNotFound(String),
     /// No such volume.
     #[error("The volume '{0}' does not exist.")]
     VolumeNotFound(String),
@@ -162,6 +165,7 @@ impl ApiError {
             Self::InvalidParameterValue(_) | Self::DeviceInUse(_) => "InvalidParameterValue",
             Self::InvalidParameterCombination(_) => "InvalidParameterCombination",
             Self::DryRunOperation => "DryRunOperation",
+            Self::ZoneNotFound(_) => "InvalidZone.NotFound",
             Self::VolumeNotFound(_) => "InvalidVolume.NotFound",
             Self::VolumeInUse(_) | Self::VolumeAttached { .. } => "VolumeInUse",
             Self::ZoneMismatch { .. } => "InvalidVolume.ZoneMismatch",

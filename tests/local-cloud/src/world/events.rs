@@ -32,38 +32,23 @@ pub struct Subject {
 
 impl Subject {
     pub(super) fn volume(volume: &str) -> Self {
-        Self {
-            volume: Some(volume.to_owned()),
-            ..Self::default()
-        }
+        Self { volume: Some(volume.to_owned()), ..Self::default() }
     }
 
     pub(super) fn instance(instance: &str) -> Self {
-        Self {
-            instance: Some(instance.to_owned()),
-            ..Self::default()
-        }
+        Self { instance: Some(instance.to_owned()), ..Self::default() }
     }
 
     pub(super) fn both(volume: &str, instance: &str) -> Self {
-        Self {
-            instance: Some(instance.to_owned()),
-            ..Self::volume(volume)
-        }
+        Self { instance: Some(instance.to_owned()), ..Self::volume(volume) }
     }
 
     pub(super) fn group(group: &str) -> Self {
-        Self {
-            group: Some(group.to_owned()),
-            ..Self::default()
-        }
+        Self { group: Some(group.to_owned()), ..Self::default() }
     }
 
     pub(super) fn member(group: &str, instance: &str) -> Self {
-        Self {
-            group: Some(group.to_owned()),
-            ..Self::instance(instance)
-        }
+        Self { group: Some(group.to_owned()), ..Self::instance(instance) }
     }
 }
 
@@ -98,21 +83,12 @@ impl World {
     }
 
     pub(super) fn happened(&mut self, subject: Subject, text: String) {
-        self.happenings.push(Happening {
-            at: self.now,
-            subject,
-            text,
-        });
+        self.happenings.push(Happening { at: self.now, subject, text });
     }
 
     /// Emits an event in EventBridge's envelope (EventBridge User Guide, "Events structure").
     pub(super) fn announce(&mut self, announcement: Announcement) {
-        let Announcement {
-            source,
-            detail_type,
-            resources,
-            detail,
-        } = announcement;
+        let Announcement { source, detail_type, resources, detail } = announcement;
         let body = json!({
             "version": "0",
             "id": self.new_uuid(),
@@ -125,12 +101,7 @@ impl World {
             "detail": detail,
         });
         let detail_type = detail_type.to_owned();
-        self.events.push(CloudEvent {
-            at: self.now,
-            source,
-            detail_type,
-            body,
-        });
+        self.events.push(CloudEvent { at: self.now, source, detail_type, body });
     }
 
     /// `EC2 Instance State-change Notification`.

@@ -16,10 +16,7 @@ pub struct Filter {
 impl Filter {
     /// A filter on one value.
     pub fn new(name: &str, value: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            values: vec![value.to_owned()],
-        }
+        Self { name: name.to_owned(), values: vec![value.to_owned()] }
     }
 
     fn accepts(&self, actual: &str) -> bool {
@@ -45,9 +42,7 @@ pub(super) fn check<T: Filtered>(filters: &[Filter]) -> Result<(), ApiError> {
         let tagged =
             name == "tag-key" || name.strip_prefix("tag:").is_some_and(|key| !key.is_empty());
         if !tagged && !T::NAMES.contains(&name.as_str()) {
-            return Err(ApiError::InvalidParameterValue(format!(
-                "The filter '{name}' is invalid"
-            )));
+            return Err(ApiError::InvalidParameterValue(format!("The filter '{name}' is invalid")));
         }
     }
     Ok(())
@@ -59,15 +54,9 @@ pub(super) fn passes<T: Filtered>(record: &T, filters: &[Filter]) -> bool {
         if filter.name == "tag-key" {
             record.tags().keys().any(|key| filter.accepts(key))
         } else if let Some(key) = filter.name.strip_prefix("tag:") {
-            record
-                .tags()
-                .get(key)
-                .is_some_and(|value| filter.accepts(value))
+            record.tags().get(key).is_some_and(|value| filter.accepts(value))
         } else {
-            record
-                .values_of(&filter.name)
-                .iter()
-                .any(|value| filter.accepts(value))
+            record.values_of(&filter.name).iter().any(|value| filter.accepts(value))
         }
     })
 }
@@ -183,10 +172,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_without_gap_or_repetition() {
         let all: Vec<String> = (0..7).map(|n| format!("vol-{n}")).collect();
-        let mut request = PageRequest {
-            max_results: Some(3),
-            next_token: None,
-        };
+        let mut request = PageRequest { max_results: Some(3), next_token: None };
         let mut seen = Vec::new();
         loop {
             let page = request.cut(all.clone(), 1_000, Clone::clone).unwrap();
@@ -202,13 +188,8 @@ mod tests {
 
     #[test]
     fn a_page_token_that_nobody_gave_out_is_refused() {
-        let request = PageRequest {
-            max_results: None,
-            next_token: Some("mine".into()),
-        };
-        let refused = request
-            .cut(vec!["a".to_owned()], 10, Clone::clone)
-            .unwrap_err();
+        let request = PageRequest { max_results: None, next_token: Some("mine".into()) };
+        let refused = request.cut(vec!["a".to_owned()], 10, Clone::clone).unwrap_err();
         assert_eq!(refused.code(), "InvalidNextToken");
     }
 }

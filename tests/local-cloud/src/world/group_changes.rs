@@ -57,12 +57,7 @@ pub struct CreateGroup {
 impl World {
     /// `CreateAutoScalingGroup`.
     pub fn create_group(&mut self, request: CreateGroup) -> Result<(), ApiError> {
-        let CreateGroup {
-            name,
-            change,
-            tags,
-            hooks,
-        } = request;
+        let CreateGroup { name, change, tags, hooks } = request;
         if self.groups.contains_key(&name) {
             return Err(ApiError::GroupExists(name));
         }
@@ -153,10 +148,7 @@ impl World {
         set(&mut group.min_size, change.min_size);
         set(&mut group.max_size, change.max_size);
         // A new size moves what is wanted into its bounds (UpdateAutoScalingGroup).
-        let bounded = group
-            .desired_capacity
-            .max(group.min_size)
-            .min(group.max_size);
+        let bounded = group.desired_capacity.max(group.min_size).min(group.max_size);
         group.desired_capacity = change.desired_capacity.unwrap_or(bounded);
         if group.min_size > group.max_size {
             return Err(ApiError::Validation(
@@ -172,31 +164,23 @@ impl World {
         if let Some(kind) = &change.health_check_type
             && !matches!(kind.as_str(), "EC2" | "ELB" | "EBS")
         {
-            return Err(ApiError::Validation(format!(
-                "{kind} is not a valid health check type"
-            )));
+            return Err(ApiError::Validation(format!("{kind} is not a valid health check type")));
         }
         set(&mut group.default_cooldown, change.default_cooldown);
         set(&mut group.health_check_type, change.health_check_type);
-        set(
-            &mut group.health_check_grace_period,
-            change.health_check_grace_period,
-        );
+        set(&mut group.health_check_grace_period, change.health_check_grace_period);
         set(&mut group.termination_policies, change.termination_policies);
         set(&mut group.new_instances, change.new_instances);
         group.capacity_rebalance = change.capacity_rebalance.or(group.capacity_rebalance);
-        group.default_instance_warmup = change
-            .default_instance_warmup
-            .or(group.default_instance_warmup);
+        group.default_instance_warmup =
+            change.default_instance_warmup.or(group.default_instance_warmup);
         Ok(())
     }
 
     /// A reference with id and name both filled in, to a version that exists.
     fn resolved(&self, reference: &TemplateReference) -> Result<TemplateReference, ApiError> {
         let template = self.template(reference).map_err(as_validation)?;
-        let version = template
-            .version(reference.version.as_deref())
-            .map_err(as_validation)?;
+        let version = template.version(reference.version.as_deref()).map_err(as_validation)?;
         if version.specification.image_id.is_none() {
             return Err(ApiError::Validation(
                 "You must use a valid fully-formed launch template. The request must contain the parameter ImageId"

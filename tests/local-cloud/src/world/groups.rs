@@ -30,12 +30,8 @@ pub enum Process {
 
 impl Process {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Launch,
-        Self::Terminate,
-        Self::ReplaceUnhealthy,
-        Self::AzRebalance,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Launch, Self::Terminate, Self::ReplaceUnhealthy, Self::AzRebalance];
 
     /// The process as the API writes it.
     pub fn as_str(self) -> &'static str {
@@ -155,10 +151,7 @@ impl Filtered for Group {
 impl Group {
     /// The instances that count towards its capacity: all that are not leaving.
     pub fn capacity(&self) -> usize {
-        self.members
-            .values()
-            .filter(|member| !member.state.is_leaving())
-            .count()
+        self.members.values().filter(|member| !member.state.is_leaving()).count()
     }
 
     pub(super) fn set_tag(&mut self, key: String, tag: GroupTag) {
@@ -185,12 +178,7 @@ impl World {
             group.desired_capacity = 0;
         }
         for instance in members {
-            self.dismiss(
-                name,
-                &instance,
-                TerminateHooks::Skip,
-                "the group is being deleted",
-            );
+            self.dismiss(name, &instance, TerminateHooks::Skip, "the group is being deleted");
         }
         Ok(())
     }
@@ -213,10 +201,7 @@ impl World {
         if let Some(group) = self.groups.get_mut(name) {
             group.desired_capacity = desired;
         }
-        self.happened(
-            Subject::group(name),
-            format!("group {name} wants {desired} instances"),
-        );
+        self.happened(Subject::group(name), format!("group {name} wants {desired} instances"));
         self.request_scaling(name);
         Ok(())
     }
@@ -289,9 +274,7 @@ impl World {
             .filter(|group| passes(*group, filters))
             .cloned()
             .collect();
-        page.cut(found, self.config.page_limit.min(100), |group: &Group| {
-            group.name.clone()
-        })
+        page.cut(found, self.config.page_limit.min(100), |group: &Group| group.name.clone())
     }
 
     /// The group of that name.
@@ -314,20 +297,13 @@ impl World {
 }
 
 /// What EC2 words its own way, Auto Scaling passes on as a `ValidationError`.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is the argument of map_err"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 pub(super) fn as_validation(error: ApiError) -> ApiError {
     ApiError::Validation(error.message())
 }
 
 fn or_all(processes: &[Process]) -> &[Process] {
-    if processes.is_empty() {
-        &Process::ALL
-    } else {
-        processes
-    }
+    if processes.is_empty() { &Process::ALL } else { processes }
 }
 
 pub(super) fn check_group_tag(key: &str, value: &str) -> Result<(), ApiError> {

@@ -124,15 +124,10 @@ impl World {
     /// for terminating ones.
     pub fn delete_lifecycle_hook(&mut self, group: &str, hook: &str) -> Result<(), ApiError> {
         if !self.group(group)?.hooks.contains_key(hook) {
-            return Err(ApiError::Validation(format!(
-                "No Lifecycle Hook found with name {hook}"
-            )));
+            return Err(ApiError::Validation(format!("No Lifecycle Hook found with name {hook}")));
         }
-        let open: Vec<Action> = self
-            .actions()
-            .filter(|it| it.group == group && it.hook == hook)
-            .cloned()
-            .collect();
+        let open: Vec<Action> =
+            self.actions().filter(|it| it.group == group && it.hook == hook).cloned().collect();
         for action in open {
             let result = match action.transition {
                 Transition::Launching => LifecycleResult::Abandon,
@@ -153,10 +148,7 @@ impl World {
         names: &[String],
     ) -> Result<Vec<Hook>, ApiError> {
         let hooks = self.group(group)?.hooks.values();
-        Ok(hooks
-            .filter(|it| names.is_empty() || names.contains(&it.name))
-            .cloned()
-            .collect())
+        Ok(hooks.filter(|it| names.is_empty() || names.contains(&it.name)).cloned().collect())
     }
 }
 
@@ -165,13 +157,8 @@ pub(super) fn put_hook(
     hooks: &mut BTreeMap<String, Hook>,
     specification: HookSpecification,
 ) -> Result<(), ApiError> {
-    let HookSpecification {
-        name,
-        transition,
-        metadata,
-        heartbeat_timeout,
-        default_result,
-    } = specification;
+    let HookSpecification { name, transition, metadata, heartbeat_timeout, default_result } =
+        specification;
     check_hook_name(&name)?;
     if heartbeat_timeout.is_some_and(|seconds| !(30..=7_200).contains(&seconds)) {
         return Err(ApiError::Validation(

@@ -40,20 +40,16 @@ impl Filtered for InstanceView {
     ];
 
     fn values_of(&self, name: &str) -> Vec<String> {
-        let Self {
-            instance,
-            attachments,
-        } = self;
+        let Self { instance, attachments } = self;
         let one = |value: &str| vec![value.to_owned()];
         match name {
             "availability-zone" => one(&instance.zone),
             "block-device-mapping.device-name" => {
                 attachments.iter().map(|it| it.device.clone()).collect()
             }
-            "block-device-mapping.status" => attachments
-                .iter()
-                .map(|it| it.state.as_str().to_owned())
-                .collect(),
+            "block-device-mapping.status" => {
+                attachments.iter().map(|it| it.state.as_str().to_owned()).collect()
+            }
             "block-device-mapping.volume-id" => {
                 attachments.iter().map(|it| it.volume.clone()).collect()
             }
@@ -98,9 +94,7 @@ impl World {
             .map(|instance| view(instance, &volumes))
             .filter(|view| passes(view, filters))
             .collect();
-        page.cut(found, self.config.page_limit, |view: &InstanceView| {
-            view.instance.id.clone()
-        })
+        page.cut(found, self.config.page_limit, |view: &InstanceView| view.instance.id.clone())
     }
 
     /// The instances as describes show them: those that were named, or all.
@@ -114,9 +108,7 @@ impl World {
             return Err(ApiError::InstanceNotFound(missing));
         }
         let shown = self.instances.all_shown(self.now).into_iter();
-        Ok(shown
-            .filter(|instance| ids.is_empty() || ids.contains(&instance.id))
-            .collect())
+        Ok(shown.filter(|instance| ids.is_empty() || ids.contains(&instance.id)).collect())
     }
 }
 
@@ -128,8 +120,5 @@ fn view(instance: &Instance, volumes: &[&Volume]) -> InstanceView {
         .cloned()
         .collect();
     attachments.sort_by(|a, b| a.device.cmp(&b.device));
-    InstanceView {
-        instance: instance.clone(),
-        attachments,
-    }
+    InstanceView { instance: instance.clone(), attachments }
 }

@@ -132,18 +132,11 @@ impl World {
             ) = state
             {
                 let instance = id.clone();
-                return Err(ApiError::IncorrectInstanceState {
-                    instance,
-                    wanted: "started",
-                });
+                return Err(ApiError::IncorrectInstanceState { instance, wanted: "started" });
             }
         }
         Ok(self.change_each(ids, |world, id| {
-            if world
-                .instances
-                .get(id)
-                .is_some_and(|it| it.state == InstanceState::Stopped)
-            {
+            if world.instances.get(id).is_some_and(|it| it.state == InstanceState::Stopped) {
                 if let Some(instance) = world.instances.get_mut(id, world.now) {
                     instance.launched_at = world.now;
                     instance.state_reason = None;
@@ -169,18 +162,11 @@ impl World {
                 InstanceState::Pending | InstanceState::ShuttingDown | InstanceState::Terminated
             ) {
                 let instance = id.clone();
-                return Err(ApiError::IncorrectInstanceState {
-                    instance,
-                    wanted: "stopped",
-                });
+                return Err(ApiError::IncorrectInstanceState { instance, wanted: "stopped" });
             }
         }
         Ok(self.change_each(ids, |world, id| {
-            if world
-                .instances
-                .get(id)
-                .is_some_and(|it| it.state == InstanceState::Running)
-            {
+            if world.instances.get(id).is_some_and(|it| it.state == InstanceState::Running) {
                 world.set_reason(id);
                 world.set_instance_state(id, InstanceState::Stopping);
             }
@@ -222,11 +208,7 @@ impl World {
         }
         for (volume, delete) in volumes {
             if let Some(found) = self.volumes.get_mut(&volume, self.now) {
-                for it in found
-                    .attachments
-                    .iter_mut()
-                    .filter(|it| it.instance == instance)
-                {
+                for it in found.attachments.iter_mut().filter(|it| it.instance == instance) {
                     it.delete_on_termination = delete;
                 }
             }
@@ -250,9 +232,7 @@ impl World {
     /// The instance as it is, whatever describes show.
     pub fn instance(&self, id: &str) -> Result<&Instance, ApiError> {
         check_instance_id(id)?;
-        self.instances
-            .get(id)
-            .ok_or_else(|| ApiError::InstanceNotFound(vec![id.to_owned()]))
+        self.instances.get(id).ok_or_else(|| ApiError::InstanceNotFound(vec![id.to_owned()]))
     }
 
     /// All instances as they are, the terminated ones that EC2 still remembers included.
@@ -266,10 +246,7 @@ impl World {
         if let Some(found) = self.instances.get_mut(id, self.now) {
             found.status_checks = StatusChecks::Impaired;
         }
-        self.happened(
-            Subject::instance(id),
-            format!("{id} fails its status checks"),
-        );
+        self.happened(Subject::instance(id), format!("{id} fails its status checks"));
         self.group_sees_instance(id);
         Ok(())
     }
@@ -283,10 +260,7 @@ impl World {
     /// Ends an instance, if it isn't going already.
     pub(super) fn begin_termination(&mut self, id: &str) {
         let state = self.instances.get(id).map(|it| it.state);
-        if matches!(
-            state,
-            None | Some(InstanceState::ShuttingDown | InstanceState::Terminated)
-        ) {
+        if matches!(state, None | Some(InstanceState::ShuttingDown | InstanceState::Terminated)) {
             return;
         }
         self.set_reason(id);
@@ -333,13 +307,7 @@ impl World {
         };
         let visible = timings.terminated_visible;
         if let Some(span) = passes {
-            self.schedule(
-                span,
-                Due::Instance {
-                    instance: id.to_owned(),
-                    generation,
-                },
-            );
+            self.schedule(span, Due::Instance { instance: id.to_owned(), generation });
         }
         self.happened(Subject::instance(id), format!("{id} is {}", state.as_str()));
         match state {
@@ -368,17 +336,12 @@ impl World {
         for id in ids {
             check_instance_id(id)?;
         }
-        let missing: Vec<String> = ids
-            .iter()
-            .filter(|id| self.instances.get(id).is_none())
-            .cloned()
-            .collect();
+        let missing: Vec<String> =
+            ids.iter().filter(|id| self.instances.get(id).is_none()).cloned().collect();
         if !missing.is_empty() {
             return Err(ApiError::InstanceNotFound(missing));
         }
-        ids.iter()
-            .map(|id| self.instance(id).map(|it| it.state))
-            .collect()
+        ids.iter().map(|id| self.instance(id).map(|it| it.state)).collect()
     }
 
     fn change_each(
@@ -393,11 +356,7 @@ impl World {
             };
             change(self, id);
             let current = self.instances.get(id).map_or(previous, |it| it.state);
-            changes.push(StateChange {
-                instance: id.clone(),
-                previous,
-                current,
-            });
+            changes.push(StateChange { instance: id.clone(), previous, current });
         }
         changes
     }

@@ -24,11 +24,7 @@ struct Earlier<T> {
 impl<T: Clone> Lagged<T> {
     /// No records, shown `lag` after the fact.
     pub(super) fn new(lag: Option<Duration>) -> Self {
-        Self {
-            current: BTreeMap::new(),
-            earlier: BTreeMap::new(),
-            lag,
-        }
+        Self { current: BTreeMap::new(), earlier: BTreeMap::new(), lag }
     }
 
     /// Changes the lag; what changed before keeps being shown as it was.
@@ -79,9 +75,7 @@ impl<T: Clone> Lagged<T> {
         let mut ids: Vec<&String> = self.current.keys().chain(self.earlier.keys()).collect();
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter()
-            .filter_map(|id| self.shown(id, now))
-            .collect()
+        ids.into_iter().filter_map(|id| self.shown(id, now)).collect()
     }
 
     /// Keeps what the record is, unless something older is still being shown.
@@ -89,19 +83,10 @@ impl<T: Clone> Lagged<T> {
         if self.lag.is_none() {
             return;
         }
-        let shown = self
-            .earlier
-            .get(id)
-            .is_some_and(|it| self.still_shown(it.changed_at, now));
+        let shown = self.earlier.get(id).is_some_and(|it| self.still_shown(it.changed_at, now));
         if !shown {
             let state = self.current.get(id).cloned();
-            self.earlier.insert(
-                id.to_owned(),
-                Earlier {
-                    changed_at: now,
-                    state,
-                },
-            );
+            self.earlier.insert(id.to_owned(), Earlier { changed_at: now, state });
         }
     }
 

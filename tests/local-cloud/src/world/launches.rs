@@ -78,11 +78,7 @@ impl LaunchSpecification {
             },
             instance_tags,
             volume_tags,
-            market: if self.market == Market::Spot {
-                self.market
-            } else {
-                base.market
-            },
+            market: if self.market == Market::Spot { self.market } else { base.market },
         }
     }
 }
@@ -112,10 +108,8 @@ pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
 impl World {
     /// `RunInstances`.
     pub fn run_instances(&mut self, request: RunInstances) -> Result<Vec<Instance>, ApiError> {
-        if let Some((known, ids)) = request
-            .client_token
-            .as_ref()
-            .and_then(|token| self.instance_tokens.get(token))
+        if let Some((known, ids)) =
+            request.client_token.as_ref().and_then(|token| self.instance_tokens.get(token))
         {
             if *known != request {
                 return Err(ApiError::IdempotentParameterMismatch(
@@ -124,11 +118,7 @@ impl World {
                         .to_owned(),
                 ));
             }
-            return Ok(ids
-                .iter()
-                .filter_map(|id| self.instances.get(id))
-                .cloned()
-                .collect());
+            return Ok(ids.iter().filter_map(|id| self.instances.get(id)).cloned().collect());
         }
         if request.min_count == 0 || request.max_count < request.min_count {
             return Err(ApiError::InvalidParameterValue(format!(
@@ -139,9 +129,7 @@ impl World {
         let (zone, subnet) = self.place(request.zone.as_deref(), request.subnet.as_deref())?;
         let mut specification = request.specification.clone();
         if let Some(reference) = &request.template {
-            let version = self
-                .template(reference)?
-                .version(reference.version.as_deref())?;
+            let version = self.template(reference)?.version(reference.version.as_deref())?;
             specification = specification.over(version.specification.clone());
         }
         check_tags(&specification.instance_tags)?;
@@ -182,11 +170,7 @@ impl World {
             let id = self.new_id("vol");
             let volume = self.specified(&id, zone, &device.specification)?;
             let tags = specification.volume_tags.clone();
-            volumes.push(Volume {
-                tags,
-                state: VolumeState::InUse,
-                ..volume
-            });
+            volumes.push(Volume { tags, state: VolumeState::InUse, ..volume });
         }
         let id = self.new_id("i");
         let host = self.rng.u16(1024..);
@@ -224,10 +208,7 @@ impl World {
             self.place_attachment(&volume_id, &id, &device.device, AttachmentState::Attached);
             self.set_delete_flag(&volume_id, device.delete_on_termination);
         }
-        self.happened(
-            Subject::instance(&id),
-            format!("{id} is launched in {zone}"),
-        );
+        self.happened(Subject::instance(&id), format!("{id} is launched in {zone}"));
         self.set_instance_state(&id, InstanceState::Pending);
         Ok(id)
     }

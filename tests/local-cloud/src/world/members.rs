@@ -60,10 +60,7 @@ impl LifecycleState {
 
     /// Whether the instance has yet to come into service.
     pub fn is_launching(self) -> bool {
-        matches!(
-            self,
-            Self::Pending | Self::PendingWait | Self::PendingProceed
-        )
+        matches!(self, Self::Pending | Self::PendingWait | Self::PendingProceed)
     }
 }
 
@@ -150,22 +147,12 @@ impl World {
         let mut found: Vec<MemberView> = self
             .groups
             .values()
-            .flat_map(|group| {
-                group
-                    .members
-                    .values()
-                    .map(|member| (group.name.clone(), member))
-            })
+            .flat_map(|group| group.members.values().map(|member| (group.name.clone(), member)))
             .filter(|(_, member)| ids.is_empty() || ids.contains(&member.instance))
-            .map(|(group, member)| MemberView {
-                group,
-                member: member.clone(),
-            })
+            .map(|(group, member)| MemberView { group, member: member.clone() })
             .collect();
         found.sort_by(|a, b| a.member.instance.cmp(&b.member.instance));
-        page.cut(found, INSTANCES_PER_CALL, |view: &MemberView| {
-            view.member.instance.clone()
-        })
+        page.cut(found, INSTANCES_PER_CALL, |view: &MemberView| view.member.instance.clone())
     }
 
     /// The group that has an instance, and what it holds of it.
@@ -176,10 +163,7 @@ impl World {
 
     /// Starts the next step of an instance soon.
     pub(super) fn step_soon(&mut self, group: &str, instance: &str) {
-        let due = Due::Member {
-            group: group.to_owned(),
-            instance: instance.to_owned(),
-        };
+        let due = Due::Member { group: group.to_owned(), instance: instance.to_owned() };
         self.schedule(self.config.timings.lifecycle_step, due);
     }
 
@@ -196,10 +180,7 @@ impl World {
             }
             LifecycleState::PendingProceed => self.enter_service(group, instance),
             LifecycleState::Terminating => {
-                let skip = self
-                    .groups
-                    .get(group)
-                    .and_then(|it| it.members.get(instance));
+                let skip = self.groups.get(group).and_then(|it| it.members.get(instance));
                 let skip = skip.is_some_and(|member| member.hooks == TerminateHooks::Skip);
                 if skip || !self.open_actions(group, instance, Transition::Terminating) {
                     self.set_member_state(group, instance, LifecycleState::TerminatingProceed);
@@ -277,15 +258,9 @@ impl World {
         let activity = self.begin_activity(
             group,
             format!("Terminating EC2 instance: {instance}"),
-            format!(
-                "At {} an instance was taken out of service: {cause}.",
-                self.now
-            ),
+            format!("At {} an instance was taken out of service: {cause}.", self.now),
         );
-        let found = self
-            .groups
-            .get_mut(group)
-            .and_then(|it| it.members.get_mut(instance));
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
         if let Some(member) = found {
             member.activity = activity;
             member.hooks = hooks;
@@ -322,8 +297,7 @@ impl World {
 
     /// Whether the instance is in service in a group.
     pub(super) fn is_in_service(&self, instance: &str) -> bool {
-        self.member(instance)
-            .is_some_and(|(_, member)| member.state == LifecycleState::InService)
+        self.member(instance).is_some_and(|(_, member)| member.state == LifecycleState::InService)
     }
 
     pub(super) fn member_state(&self, group: &str, instance: &str) -> Option<LifecycleState> {
@@ -331,10 +305,7 @@ impl World {
     }
 
     pub(super) fn set_member_state(&mut self, group: &str, instance: &str, state: LifecycleState) {
-        let found = self
-            .groups
-            .get_mut(group)
-            .and_then(|it| it.members.get_mut(instance));
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
         if let Some(member) = found {
             member.state = state;
             let text = format!("{instance} is {} in group {group}", state.as_str());
@@ -344,11 +315,7 @@ impl World {
 
     /// Takes a launched instance into service, once EC2 shows it running.
     fn enter_service(&mut self, group: &str, instance: &str) {
-        if self
-            .instances
-            .get(instance)
-            .is_none_or(|it| it.state != InstanceState::Running)
-        {
+        if self.instances.get(instance).is_none_or(|it| it.state != InstanceState::Running) {
             return;
         }
         self.set_member_state(group, instance, LifecycleState::InService);
@@ -369,10 +336,7 @@ impl World {
     /// An instance that is leaving anyway stops waiting for its hooks.
     fn cut_hooks_short(&mut self, group: &str, instance: &str) {
         self.cancel_actions(instance);
-        let found = self
-            .groups
-            .get_mut(group)
-            .and_then(|it| it.members.get_mut(instance));
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
         if let Some(member) = found {
             member.hooks = TerminateHooks::Skip;
         }
@@ -408,11 +372,6 @@ impl World {
             self.config.region, self.config.account
         );
         let resources = vec![found.arn.clone(), arn];
-        self.announce(Announcement {
-            source: "aws.autoscaling",
-            detail_type,
-            resources,
-            detail,
-        });
+        self.announce(Announcement { source: "aws.autoscaling", detail_type, resources, detail });
     }
 }

@@ -30,10 +30,7 @@ impl World {
         }
         attachment.filesystem = Filesystem::Mounted;
         let instance = attachment.instance.clone();
-        self.happened(
-            Subject::both(volume, &instance),
-            format!("{instance} has mounted {volume}"),
-        );
+        self.happened(Subject::both(volume, &instance), format!("{instance} has mounted {volume}"));
     }
 
     /// The workload of the instance unmounts the volume's filesystem; a detachment that was busy goes on.
@@ -68,11 +65,7 @@ impl World {
         if self.config.workload == Workload::Idle || !self.is_in_service(instance) {
             return;
         }
-        let Some(root) = self
-            .instances
-            .get(instance)
-            .map(|it| it.root_device.clone())
-        else {
+        let Some(root) = self.instances.get(instance).map(|it| it.root_device.clone()) else {
             return;
         };
         let waiting: Vec<String> = self
@@ -83,21 +76,15 @@ impl World {
             .map(|it| it.volume.clone())
             .collect();
         for volume in waiting {
-            let due = Due::Mount {
-                volume,
-                instance: instance.to_owned(),
-            };
+            let due = Due::Mount { volume, instance: instance.to_owned() };
             self.schedule(self.config.timings.mount, due);
         }
     }
 
     /// A stopped instance has unmounted everything; what was busy goes on.
     pub(super) fn unmount_all(&mut self, instance: &str) {
-        let volumes: Vec<String> = self
-            .attachments_of(instance)
-            .into_iter()
-            .map(|it| it.volume.clone())
-            .collect();
+        let volumes: Vec<String> =
+            self.attachments_of(instance).into_iter().map(|it| it.volume.clone()).collect();
         for volume in volumes {
             self.unmount(&volume);
         }

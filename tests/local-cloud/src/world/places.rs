@@ -43,10 +43,9 @@ impl Filtered for Place {
             "availability-zone" | "zone-name" => self.zone.clone(),
             "cidr-block" => self.cidr.clone(),
             "default-for-az" => "true".to_owned(),
-            "region-name" => self
-                .zone
-                .trim_end_matches(|it: char| it.is_ascii_lowercase())
-                .to_owned(),
+            "region-name" => {
+                self.zone.trim_end_matches(|it: char| it.is_ascii_lowercase()).to_owned()
+            }
             "state" => "available".to_owned(),
             "subnet-id" => self.subnet.clone(),
             "vpc-id" => DEFAULT_VPC.to_owned(),
@@ -91,9 +90,7 @@ impl World {
                 && (ids.is_empty() || ids.contains(&place.zone_id))
         };
         let places = self.places().into_iter();
-        Ok(places
-            .filter(|place| wanted(place) && passes(place, filters))
-            .collect())
+        Ok(places.filter(|place| wanted(place) && passes(place, filters)).collect())
     }
 
     /// `DescribeSubnets`.
@@ -113,9 +110,7 @@ impl World {
             .into_iter()
             .filter(|place| wanted(place) && passes(place, filters))
             .collect();
-        page.cut(found, self.config.page_limit, |place: &Place| {
-            place.subnet.clone()
-        })
+        page.cut(found, self.config.page_limit, |place: &Place| place.subnet.clone())
     }
 
     /// Refuses a zone that the region does not have.
@@ -123,9 +118,7 @@ impl World {
         if self.config.zones.iter().any(|known| known == zone) {
             return Ok(());
         }
-        Err(ApiError::InvalidParameterValue(format!(
-            "Invalid availability zone: [{zone}]"
-        )))
+        Err(ApiError::InvalidParameterValue(format!("Invalid availability zone: [{zone}]")))
     }
 
     /// The zone that a subnet lies in.
@@ -141,9 +134,7 @@ impl World {
     pub(super) fn subnet_of_zone(&self, zone: &str) -> Result<String, ApiError> {
         self.check_zone(zone)?;
         let place = self.places().into_iter().find(|place| place.zone == zone);
-        place
-            .map(|place| place.subnet)
-            .ok_or_else(|| ApiError::SubnetNotFound(String::new()))
+        place.map(|place| place.subnet).ok_or_else(|| ApiError::SubnetNotFound(String::new()))
     }
 
     /// The zone and subnet where an instance is to go.
@@ -187,8 +178,5 @@ fn short_region(region: &str) -> String {
     let area = parts.next().unwrap_or_default();
     let side = parts.next().and_then(|it| it.chars().next());
     let number = parts.next().unwrap_or_default();
-    format!(
-        "{area}{}{number}",
-        side.map(String::from).unwrap_or_default()
-    )
+    format!("{area}{}{number}", side.map(String::from).unwrap_or_default())
 }

@@ -76,16 +76,9 @@ impl World {
                 group.desired_capacity = desired - 1;
             }
         }
-        self.dismiss(
-            &name,
-            instance,
-            TerminateHooks::Run,
-            "a user asked for its termination",
-        );
+        self.dismiss(&name, instance, TerminateHooks::Run, "a user asked for its termination");
         let (_, member) = self.managed(instance)?;
-        self.activity(&member.activity)
-            .cloned()
-            .ok_or_else(|| not_managed(instance))
+        self.activity(&member.activity).cloned().ok_or_else(|| not_managed(instance))
     }
 
     /// Has the group compare what it has with what it wants, soon.
@@ -140,8 +133,7 @@ impl World {
         let suspended = |process| group.suspended.contains(&process);
         if have < wanted && !suspended(Process::Launch) {
             if launch_after > self.now {
-                self.queue
-                    .schedule(launch_after, Due::ScalingPass(name.to_owned()));
+                self.queue.schedule(launch_after, Due::ScalingPass(name.to_owned()));
                 return;
             }
             for number in have..wanted {
@@ -174,12 +166,8 @@ impl World {
         {
             return;
         }
-        let staying: Vec<Member> = group
-            .members
-            .values()
-            .filter(|it| !it.state.is_leaving())
-            .cloned()
-            .collect();
+        let staying: Vec<Member> =
+            group.members.values().filter(|it| !it.state.is_leaving()).cloned().collect();
         let mut look_again = None;
         for member in staying {
             match self.unhealthy(name, &member) {
@@ -324,20 +312,12 @@ impl World {
 
     /// When the grace period of an instance in service ends; for others, never in the future.
     fn grace_ends(&self, group: &str, member: &Member) -> Timestamp {
-        let grace = self
-            .groups
-            .get(group)
-            .map_or(0, |group| group.health_check_grace_period);
-        member
-            .in_service_at
-            .map_or(self.now, |at| at.plus(self.seconds(grace)))
+        let grace = self.groups.get(group).map_or(0, |group| group.health_check_grace_period);
+        member.in_service_at.map_or(self.now, |at| at.plus(self.seconds(grace)))
     }
 
     fn set_health(&mut self, group: &str, instance: &str, health: Health) {
-        let found = self
-            .groups
-            .get_mut(group)
-            .and_then(|it| it.members.get_mut(instance));
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
         if let Some(member) = found
             && member.health != health
         {
@@ -348,9 +328,7 @@ impl World {
     }
 
     fn managed(&self, instance: &str) -> Result<(String, Member), ApiError> {
-        let found = self
-            .member(instance)
-            .map(|(group, member)| (group.to_owned(), member.clone()));
+        let found = self.member(instance).map(|(group, member)| (group.to_owned(), member.clone()));
         found.ok_or_else(|| not_managed(instance))
     }
 }
@@ -370,10 +348,7 @@ fn not_managed(instance: &str) -> ApiError {
 
 /// The zone with the fewest instances that stay, and its subnet.
 fn emptiest_zone(group: &Group) -> Option<(String, String)> {
-    let zone = group
-        .zones
-        .iter()
-        .min_by_key(|(zone, _)| in_zone(group, zone));
+    let zone = group.zones.iter().min_by_key(|(zone, _)| in_zone(group, zone));
     zone.map(|(zone, subnet)| (zone.clone(), subnet.clone()))
 }
 
@@ -383,20 +358,11 @@ fn scale_in_choice(group: &Group) -> Option<String> {
     let candidates = staying.filter(|it| it.scale_in == ScaleIn::Allowed);
     let choice = candidates.min_by_key(|it| {
         let fullness = usize::MAX - in_zone(group, &it.zone);
-        (
-            fullness,
-            it.state != LifecycleState::InService,
-            it.launched_at,
-            it.instance.clone(),
-        )
+        (fullness, it.state != LifecycleState::InService, it.launched_at, it.instance.clone())
     });
     choice.map(|it| it.instance.clone())
 }
 
 fn in_zone(group: &Group, zone: &str) -> usize {
-    group
-        .members
-        .values()
-        .filter(|it| it.zone == zone && !it.state.is_leaving())
-        .count()
+    group.members.values().filter(|it| it.zone == zone && !it.state.is_leaving()).count()
 }

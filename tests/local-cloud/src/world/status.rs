@@ -71,13 +71,9 @@ impl World {
             .instances_shown(ids)?
             .into_iter()
             .filter(|it| scope == StatusScope::All || it.state == InstanceState::Running)
-            .map(|instance| InstanceStatus {
-                instance: instance.clone(),
-            })
+            .map(|instance| InstanceStatus { instance: instance.clone() })
             .filter(|status| passes(status, filters))
             .collect();
-        page.cut(found, self.config.page_limit, |it: &InstanceStatus| {
-            it.instance.id.clone()
-        })
+        page.cut(found, self.config.page_limit, |it: &InstanceStatus| it.instance.id.clone())
     }
 }

@@ -128,10 +128,7 @@ impl World {
         let volumes = volumes.map(|volume| (&volume.id, "volume", &volume.tags));
         let instances = self.instances.all_shown(self.now).into_iter();
         let instances = instances.map(|instance| (&instance.id, "instance", &instance.tags));
-        let templates = self
-            .templates
-            .values()
-            .map(|it| (&it.id, "launch-template", &it.tags));
+        let templates = self.templates.values().map(|it| (&it.id, "launch-template", &it.tags));
         let mut listed: Vec<TagDescription> = volumes
             .chain(instances)
             .chain(templates)
@@ -143,10 +140,7 @@ impl World {
                     value: value.clone(),
                 })
             })
-            .map(|tag| Listed {
-                alone: Tags::from([(tag.key.clone(), tag.value.clone())]),
-                tag,
-            })
+            .map(|tag| Listed { alone: Tags::from([(tag.key.clone(), tag.value.clone())]), tag })
             .filter(|listed| passes(listed, filters))
             .map(|listed| listed.tag)
             .collect();
@@ -158,9 +152,7 @@ impl World {
     fn tags_of(&self, resource: &str) -> Result<&Tags, ApiError> {
         if resource.starts_with("vol-") {
             let volume = self.volumes.get(resource);
-            volume
-                .map(|it| &it.tags)
-                .ok_or_else(|| ApiError::VolumeNotFound(resource.to_owned()))
+            volume.map(|it| &it.tags).ok_or_else(|| ApiError::VolumeNotFound(resource.to_owned()))
         } else if resource.starts_with("i-") {
             let instance = self.instances.get(resource);
             instance

@@ -63,13 +63,12 @@ impl LaunchTemplate {
             Some("$Latest") => Some(self.latest_version()),
             Some(number) => number.parse().ok(),
         };
-        self.versions
-            .iter()
-            .find(|version| Some(version.number) == number)
-            .ok_or_else(|| ApiError::TemplateVersionNotFound {
+        self.versions.iter().find(|version| Some(version.number) == number).ok_or_else(|| {
+            ApiError::TemplateVersionNotFound {
                 template: self.id.clone(),
                 version: wanted.unwrap_or_default().to_owned(),
-            })
+            }
+        })
     }
 }
 
@@ -99,21 +98,12 @@ impl World {
     ) -> Result<LaunchTemplate, ApiError> {
         check_tags(&tags)?;
         check_specification(&specification)?;
-        if self
-            .templates
-            .values()
-            .any(|template| template.name == name)
-        {
+        if self.templates.values().any(|template| template.name == name) {
             return Err(ApiError::TemplateNameExists);
         }
         let id = self.new_id("lt");
         let created_at = self.now;
-        let first = TemplateVersion {
-            number: 1,
-            description,
-            created_at,
-            specification,
-        };
+        let first = TemplateVersion { number: 1, description, created_at, specification };
         let template = LaunchTemplate {
             id: id.clone(),
             name: name.to_owned(),
@@ -140,12 +130,7 @@ impl World {
             return Err(ApiError::TemplateIdNotFound(id));
         };
         let number = template.latest_version() + 1;
-        let version = TemplateVersion {
-            number,
-            description,
-            created_at,
-            specification,
-        };
+        let version = TemplateVersion { number, description, created_at, specification };
         template.versions.push(version.clone());
         Ok((template.clone(), version))
     }
@@ -170,16 +155,10 @@ impl World {
     ) -> Result<Page<LaunchTemplate>, ApiError> {
         check::<LaunchTemplate>(filters)?;
         for id in ids {
-            self.template(&TemplateReference {
-                id: Some(id.clone()),
-                ..Default::default()
-            })?;
+            self.template(&TemplateReference { id: Some(id.clone()), ..Default::default() })?;
         }
         for name in names {
-            self.template(&TemplateReference {
-                name: Some(name.clone()),
-                ..Default::default()
-            })?;
+            self.template(&TemplateReference { name: Some(name.clone()), ..Default::default() })?;
         }
         let all = ids.is_empty() && names.is_empty();
         let found = self
@@ -189,9 +168,7 @@ impl World {
             .filter(|it| passes(*it, filters))
             .cloned()
             .collect();
-        page.cut(found, self.config.page_limit, |it: &LaunchTemplate| {
-            it.id.clone()
-        })
+        page.cut(found, self.config.page_limit, |it: &LaunchTemplate| it.id.clone())
     }
 
     /// The template version that a call with this client token has created.
@@ -201,17 +178,13 @@ impl World {
     ) -> Option<(LaunchTemplate, TemplateVersion)> {
         let (id, number) = self.template_tokens.get(token)?;
         let template = self.templates.get(id)?;
-        let version = template
-            .versions
-            .iter()
-            .find(|version| version.number == *number)?;
+        let version = template.versions.iter().find(|version| version.number == *number)?;
         Some((template.clone(), version.clone()))
     }
 
     /// Takes down which version a call with this client token has created.
     pub fn remember_template_token(&mut self, token: String, template: &str, number: u64) {
-        self.template_tokens
-            .insert(token, (template.to_owned(), number));
+        self.template_tokens.insert(token, (template.to_owned(), number));
     }
 
     /// The template that a reference names.

@@ -38,10 +38,7 @@ impl World {
         if let Some(snapshot) = &specification.snapshot_id {
             return Err(ApiError::SnapshotNotFound(snapshot.clone()));
         }
-        let volume_type = specification
-            .volume_type
-            .clone()
-            .unwrap_or_else(|| "gp2".to_owned());
+        let volume_type = specification.volume_type.clone().unwrap_or_else(|| "gp2".to_owned());
         let limits = Limits::of(&volume_type)?;
         let size_gib = specification
             .size_gib
@@ -55,9 +52,7 @@ impl World {
                 "The parameter multiAttachEnabled is not supported for {volume_type} volumes."
             )));
         }
-        let encrypted = specification
-            .encrypted
-            .unwrap_or(specification.kms_key_id.is_some());
+        let encrypted = specification.encrypted.unwrap_or(specification.kms_key_id.is_some());
         if !encrypted && specification.kms_key_id.is_some() {
             return Err(ApiError::InvalidParameterCombination(
                 "The parameter KmsKeyId requires the parameter Encrypted to be set.".to_owned(),
@@ -103,11 +98,7 @@ impl Limits {
                 )));
             }
         };
-        Ok(Self {
-            size,
-            iops,
-            iops_per_gib,
-        })
+        Ok(Self { size, iops, iops_per_gib })
     }
 
     fn iops_for(
@@ -131,9 +122,7 @@ impl Limits {
             None => return Err(ApiError::MissingParameter("iops".to_owned())),
         };
         within("iops", u64::from(iops), range)?;
-        let ratio = u64::from(size_gib)
-            .saturating_mul(self.iops_per_gib)
-            .max(range.0);
+        let ratio = u64::from(size_gib).saturating_mul(self.iops_per_gib).max(range.0);
         if u64::from(iops) > ratio {
             return Err(ApiError::InvalidParameterValue(format!(
                 "Iops to volume size ratio of {iops} to {size_gib} is too high; maximum is {} per GiB.",

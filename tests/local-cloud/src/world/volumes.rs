@@ -138,10 +138,7 @@ impl Filtered for Volume {
 impl World {
     /// `CreateVolume`. The volume is `creating` for a while; creation can still fail, which burns the token.
     pub fn create_volume(&mut self, request: CreateVolume) -> Result<Volume, ApiError> {
-        if let Some(known) = request
-            .client_token
-            .as_ref()
-            .and_then(|it| self.volume_tokens.get(it))
+        if let Some(known) = request.client_token.as_ref().and_then(|it| self.volume_tokens.get(it))
         {
             if known.request != request {
                 return Err(ApiError::IdempotentParameterMismatch(
@@ -157,27 +154,18 @@ impl World {
                 )),
             };
         }
-        self.check_zone(&request.zone)?;
+        self.check_zone(&request.zone).map_err(|_| ApiError::ZoneNotFound(request.zone.clone()))?;
         check_tags(&request.tags)?;
         let id = self.new_id("vol");
         let volume = self.specified(&id, &request.zone, &request.specification)?;
-        let volume = Volume {
-            tags: request.tags.clone(),
-            ..volume
-        };
+        let volume = Volume { tags: request.tags.clone(), ..volume };
         self.volumes.insert(&id, volume.clone(), self.now);
         let span = self.config.timings.create_volume;
         self.schedule(span, Due::VolumeCreated(id.clone()));
         let text = format!("volume {id} is being created in {}", request.zone);
         self.happened(Subject::volume(&id), text);
         if let Some(token) = request.client_token.clone() {
-            self.volume_tokens.insert(
-                token,
-                VolumeToken {
-                    request,
-                    volume: id,
-                },
-            );
+            self.volume_tokens.insert(token, VolumeToken { request, volume: id });
         }
         Ok(volume)
     }
@@ -224,17 +212,13 @@ impl World {
             .filter(|volume| passes(*volume, filters))
             .cloned()
             .collect();
-        page.cut(found, self.config.page_limit, |volume: &Volume| {
-            volume.id.clone()
-        })
+        page.cut(found, self.config.page_limit, |volume: &Volume| volume.id.clone())
     }
 
     /// The volume as it is, whatever describes show.
     pub fn volume(&self, id: &str) -> Result<&Volume, ApiError> {
         check_volume_id(id)?;
-        self.volumes
-            .get(id)
-            .ok_or_else(|| ApiError::VolumeNotFound(id.to_owned()))
+        self.volumes.get(id).ok_or_else(|| ApiError::VolumeNotFound(id.to_owned()))
     }
 
     /// All volumes as they are.
@@ -255,15 +239,9 @@ impl World {
         if volume.state != VolumeState::Creating {
             return;
         }
-        let usable = !volume
-            .kms_key_id
-            .as_ref()
-            .is_some_and(|key| self.disabled_keys.contains(key));
-        volume.state = if usable {
-            VolumeState::Available
-        } else {
-            VolumeState::Error
-        };
+        let usable =
+            !volume.kms_key_id.as_ref().is_some_and(|key| self.disabled_keys.contains(key));
+        volume.state = if usable { VolumeState::Available } else { VolumeState::Error };
         let state = volume.state.as_str();
         self.happened(Subject::volume(id), format!("volume {id} is {state}"));
     }
@@ -273,10 +251,7 @@ impl World {
             return;
         };
         volume.state = VolumeState::Deleting;
-        self.schedule(
-            self.config.timings.delete_volume,
-            Due::VolumeDeleted(id.to_owned()),
-        );
+        self.schedule(self.config.timings.delete_volume, Due::VolumeDeleted(id.to_owned()));
         self.happened(Subject::volume(id), format!("volume {id} is being deleted"));
     }
 

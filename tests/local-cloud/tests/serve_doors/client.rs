@@ -46,17 +46,10 @@ pub(crate) async fn send(
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = request
-        .header("host", address)
-        .body(Full::new(Bytes::from(content)))
-        .unwrap();
+    let request = request.header("host", address).body(Full::new(Bytes::from(content))).unwrap();
     let (parts, body) = sender.send_request(request).await?.into_parts();
     let text = String::from_utf8(body.collect().await?.to_bytes().to_vec()).unwrap();
-    Ok(Reply {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
-        text,
-    })
+    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, text })
 }
 
 /// A signature by this access key, for this service.

@@ -23,12 +23,7 @@ async fn busy() -> (Deployment, Process) {
 }
 
 fn second_put(action: FaultAction) -> Fault {
-    Fault {
-        function: Some(LIFECYCLE.into()),
-        operation: Some("PutItem".into()),
-        nth: 2,
-        action,
-    }
+    Fault { function: Some(LIFECYCLE.into()), operation: Some("PutItem".into()), nth: 2, action }
 }
 
 async fn put(cloud: &Cloud, access_key: &str, key: &str) -> Result<Reply, hyper::Error> {
@@ -39,10 +34,7 @@ async fn put(cloud: &Cloud, access_key: &str, key: &str) -> Result<Reply, hyper:
 /// Whether the item is in the table, asked of the database itself.
 fn is_there(cloud: &Cloud, key: &str) -> bool {
     let get = json!({ "TableName": "stateful-asg", "Key": item_key(key) });
-    let found = cloud
-        .database()
-        .get_item(serde_json::from_value(get).unwrap())
-        .unwrap();
+    let found = cloud.database().get_item(serde_json::from_value(get).unwrap()).unwrap();
     found.item.is_some()
 }
 
@@ -55,31 +47,14 @@ async fn a_process_killed_before_its_call_leaves_no_trace_of_it() {
     let (deployment, process) = busy().await;
     let cloud = &deployment.cloud;
     let fault = cloud.arm(second_put(FaultAction::KillBefore));
-    assert_eq!(
-        put(cloud, &process.access_key, "first")
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(put(cloud, &process.access_key, "first").await.unwrap().status, 200);
     assert!(!cloud.has_happened(fault));
     assert!(put(cloud, &process.access_key, "second").await.is_err());
     assert!(cloud.has_happened(fault) && !process.is_running());
     assert!(is_there(cloud, "first") && !is_there(cloud, "second"));
-    assert_eq!(
-        cloud.calls().pop().unwrap().outcome,
-        CallOutcome::KilledBefore
-    );
-    let report = cloud
-        .wait_for(LIMIT, || cloud.invocations().pop())
-        .await
-        .unwrap();
-    assert_eq!(
-        report.outcome,
-        Outcome::Exited {
-            status: EXITED.into()
-        }
-    );
+    assert_eq!(cloud.calls().pop().unwrap().outcome, CallOutcome::KilledBefore);
+    let report = cloud.wait_for(LIMIT, || cloud.invocations().pop()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Exited { status: EXITED.into() });
     deployment.shutdown().await;
 }
 
@@ -91,20 +66,9 @@ async fn a_process_killed_after_its_call_leaves_the_effect_and_gets_no_reply() {
     put(cloud, &process.access_key, "first").await.unwrap();
     assert!(put(cloud, &process.access_key, "second").await.is_err());
     assert!(is_there(cloud, "second") && !process.is_running());
-    assert_eq!(
-        cloud.calls().pop().unwrap().outcome,
-        CallOutcome::KilledAfter
-    );
-    let report = cloud
-        .wait_for(LIMIT, || cloud.invocations().pop())
-        .await
-        .unwrap();
-    assert_eq!(
-        report.outcome,
-        Outcome::Exited {
-            status: EXITED.into()
-        }
-    );
+    assert_eq!(cloud.calls().pop().unwrap().outcome, CallOutcome::KilledAfter);
+    let report = cloud.wait_for(LIMIT, || cloud.invocations().pop()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Exited { status: EXITED.into() });
     deployment.shutdown().await;
 }
 
@@ -116,13 +80,7 @@ async fn a_dropped_reply_leaves_the_effect_and_the_process() {
     put(cloud, &process.access_key, "first").await.unwrap();
     assert!(put(cloud, &process.access_key, "second").await.is_err());
     assert!(is_there(cloud, "second") && process.is_running());
-    assert_eq!(
-        put(cloud, &process.access_key, "third")
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(put(cloud, &process.access_key, "third").await.unwrap().status, 200);
     deployment.shutdown().await;
 }
 
@@ -135,17 +93,9 @@ async fn a_refused_call_has_no_effect_and_the_error_that_was_asked_for() {
     put(cloud, &process.access_key, "first").await.unwrap();
     let reply = put(cloud, &process.access_key, "second").await.unwrap();
     assert_eq!(reply.status, 503);
-    assert!(
-        reply.json()["__type"]
-            .as_str()
-            .unwrap()
-            .ends_with("#ThrottlingException")
-    );
+    assert!(reply.json()["__type"].as_str().unwrap().ends_with("#ThrottlingException"));
     assert!(!is_there(cloud, "second"));
-    assert_eq!(
-        cloud.calls().pop().unwrap().outcome,
-        CallOutcome::Refused(503)
-    );
+    assert_eq!(cloud.calls().pop().unwrap().outcome, CallOutcome::Refused(503));
     deployment.shutdown().await;
 }
 
@@ -153,21 +103,13 @@ async fn a_refused_call_has_no_effect_and_the_error_that_was_asked_for() {
 async fn a_delayed_call_has_its_effect_although_its_caller_is_gone() {
     let (deployment, process) = busy().await;
     let cloud = &deployment.cloud;
-    let fault = cloud.arm(Fault {
-        nth: 1,
-        ..second_put(FaultAction::Delay(DELAY))
-    });
+    let fault = cloud.arm(Fault { nth: 1, ..second_put(FaultAction::Delay(DELAY)) });
     let given_up = tokio::select! {
         reply = put(cloud, &process.access_key, "late") => panic!("not delayed: {reply:?}"),
         given_up = cloud.wait_for(LIMIT, || cloud.has_happened(fault).then_some(())) => given_up,
     };
     assert!(given_up.is_ok() && !is_there(cloud, "late"));
-    assert_eq!(
-        cloud
-            .wait_for(LIMIT, || is_there(cloud, "late").then_some(()))
-            .await,
-        Ok(())
-    );
+    assert_eq!(cloud.wait_for(LIMIT, || is_there(cloud, "late").then_some(())).await, Ok(()));
     deployment.shutdown().await;
 }
 
@@ -182,10 +124,7 @@ async fn calls_are_logged_with_the_process_and_the_invocation_that_made_them() {
     assert!(!cloud.has_happened(fault) && process.is_running());
     let calls = cloud.calls();
     let caller = calls[0].caller.as_ref().unwrap();
-    assert_eq!(
-        (caller.function.as_str(), caller.sandbox.as_str()),
-        (LIFECYCLE, "lifecycle/1")
-    );
+    assert_eq!((caller.function.as_str(), caller.sandbox.as_str()), (LIFECYCLE, "lifecycle/1"));
     assert!(caller.request_id.is_some());
     assert!(calls[1].caller.is_none());
     deployment.shutdown().await;

@@ -49,18 +49,9 @@ pub(crate) fn quiet() -> Options {
 impl Deployment {
     pub(crate) async fn start(options: Options) -> Self {
         let lifecycle = Some(waiting_function());
-        let cloud = Cloud::start(Options {
-            lifecycle,
-            ..options
-        })
-        .await
-        .unwrap();
+        let cloud = Cloud::start(Options { lifecycle, ..options }).await.unwrap();
         let notices = cloud.subscribe();
-        Self {
-            cloud,
-            notices,
-            told: BTreeMap::new(),
-        }
+        Self { cloud, notices, told: BTreeMap::new() }
     }
 
     /// Waits for the next process to start, and to tell of itself.
@@ -71,10 +62,7 @@ impl Deployment {
                     continue;
                 };
                 let is_last = line.text.starts_with("PID=");
-                self.told
-                    .entry(line.sandbox.clone())
-                    .or_default()
-                    .push(line.text);
+                self.told.entry(line.sandbox.clone()).or_default().push(line.text);
                 if is_last {
                     return self.told.remove(&line.sandbox).unwrap();
                 }
@@ -82,12 +70,8 @@ impl Deployment {
         };
         let env = timeout(LIMIT, told).await.unwrap();
         let value = |name: &str| {
-            let found = env
-                .iter()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            found
-                .unwrap_or_else(|| panic!("no {name} in {env:?}"))
-                .to_owned()
+            let found = env.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.unwrap_or_else(|| panic!("no {name} in {env:?}")).to_owned()
         };
         Process {
             pid: value("PID"),
@@ -106,25 +90,18 @@ impl Process {
     /// Polls for an event, as the process would.
     pub(crate) async fn next(&self) -> Reply {
         let request = Request::get(format!("{}/invocation/next", self.path()));
-        timeout(LIMIT, send(&self.endpoint(), request, String::new()))
-            .await
-            .unwrap()
-            .unwrap()
+        timeout(LIMIT, send(&self.endpoint(), request, String::new())).await.unwrap().unwrap()
     }
 
     /// Answers an event, as the process would: `kind` is `response` or `error`.
     pub(crate) async fn answer(&self, event: &Reply, kind: &str, content: &Value) -> Reply {
         let request_id = event.header("lambda-runtime-aws-request-id");
-        self.post(&format!("/invocation/{request_id}/{kind}"), content)
-            .await
+        self.post(&format!("/invocation/{request_id}/{kind}"), content).await
     }
 
     pub(crate) async fn post(&self, operation: &str, content: &Value) -> Reply {
         let request = Request::post(format!("{}{operation}", self.path()));
-        timeout(LIMIT, send(&self.endpoint(), request, content.to_string()))
-            .await
-            .unwrap()
-            .unwrap()
+        timeout(LIMIT, send(&self.endpoint(), request, content.to_string())).await.unwrap().unwrap()
     }
 
     pub(crate) fn endpoint(&self) -> String {

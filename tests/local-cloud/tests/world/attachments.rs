@@ -12,10 +12,7 @@ fn attached(world: &mut World, zone: &str) -> (String, String) {
     let instance = running(world, zone);
     world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
     pass(world, 5);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Attached
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Attached);
     (volume, instance)
 }
 
@@ -46,14 +43,9 @@ fn a_second_attachment_is_refused_wherever_it_goes() {
     let (volume, instance) = attached(&mut world, "a");
     let other = running(&mut world, "a");
     for target in [&instance, &other] {
-        let refused = world
-            .attach_volume(&volume, target, "/dev/sdg")
-            .unwrap_err();
+        let refused = world.attach_volume(&volume, target, "/dev/sdg").unwrap_err();
         assert_eq!(refused.code(), "VolumeInUse");
-        assert_eq!(
-            refused.message(),
-            format!("{volume} is already attached to an instance")
-        );
+        assert_eq!(refused.message(), format!("{volume} is already attached to an instance"));
     }
     assert_eq!(world.violations(), Vec::<String>::new());
 }
@@ -65,73 +57,35 @@ fn what_cannot_be_attached_is_refused_with_ec2s_codes() {
     let here = new_volume(&mut world, "a");
     let there = new_volume(&mut world, "b");
     let code = |world: &mut World, volume: &str, instance: &str, device: &str| {
-        world
-            .attach_volume(volume, instance, device)
-            .unwrap_err()
-            .code()
+        world.attach_volume(volume, instance, device).unwrap_err().code()
     };
-    assert_eq!(
-        code(&mut world, &there, &instance, "/dev/sdg"),
-        "InvalidVolume.ZoneMismatch"
-    );
-    assert_eq!(
-        code(&mut world, "vol-00", &instance, "/dev/sdg"),
-        "InvalidVolume.NotFound"
-    );
-    assert_eq!(
-        code(&mut world, &here, "i-00", "/dev/sdg"),
-        "InvalidInstanceID.NotFound"
-    );
-    assert_eq!(
-        code(&mut world, &here, "web-1", "/dev/sdg"),
-        "InvalidInstanceID.Malformed"
-    );
-    assert_eq!(
-        code(&mut world, &here, &instance, "/dev/nvme1"),
-        "InvalidParameterValue"
-    );
-    let taken = world
-        .attach_volume(&here, &instance, "/dev/sdf")
-        .unwrap_err();
+    assert_eq!(code(&mut world, &there, &instance, "/dev/sdg"), "InvalidVolume.ZoneMismatch");
+    assert_eq!(code(&mut world, "vol-00", &instance, "/dev/sdg"), "InvalidVolume.NotFound");
+    assert_eq!(code(&mut world, &here, "i-00", "/dev/sdg"), "InvalidInstanceID.NotFound");
+    assert_eq!(code(&mut world, &here, "web-1", "/dev/sdg"), "InvalidInstanceID.Malformed");
+    assert_eq!(code(&mut world, &here, &instance, "/dev/nvme1"), "InvalidParameterValue");
+    let taken = world.attach_volume(&here, &instance, "/dev/sdf").unwrap_err();
     assert_eq!(taken.code(), "InvalidParameterValue");
     assert_eq!(
         taken.message(),
         "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use"
     );
     let booting = world.run_instances(run("a")).unwrap().remove(0).id;
-    let early = world
-        .attach_volume(&here, &booting, "/dev/sdf")
-        .unwrap_err();
+    let early = world.attach_volume(&here, &booting, "/dev/sdf").unwrap_err();
     assert_eq!(early.code(), "IncorrectState");
-    assert_eq!(
-        early.message(),
-        format!("Instance '{booting}' is not 'running'.")
-    );
+    assert_eq!(early.message(), format!("Instance '{booting}' is not 'running'."));
     let creating = world.create_volume(request("a")).unwrap().id;
-    assert_eq!(
-        code(&mut world, &creating, &instance, "/dev/sdg"),
-        "IncorrectState"
-    );
-    world
-        .terminate_instances(std::slice::from_ref(&instance))
-        .unwrap();
-    assert_eq!(
-        code(&mut world, &here, &instance, "/dev/sdg"),
-        "IncorrectState"
-    );
+    assert_eq!(code(&mut world, &creating, &instance, "/dev/sdg"), "IncorrectState");
+    world.terminate_instances(std::slice::from_ref(&instance)).unwrap();
+    assert_eq!(code(&mut world, &here, &instance, "/dev/sdg"), "IncorrectState");
 }
 
 #[test]
 fn an_instance_takes_only_so_many_volumes() {
-    let mut world = with(Config {
-        attachment_limit: 2,
-        ..Default::default()
-    });
+    let mut world = with(Config { attachment_limit: 2, ..Default::default() });
     let (_, instance) = attached(&mut world, "a");
     let second = new_volume(&mut world, "a");
-    let refused = world
-        .attach_volume(&second, &instance, "/dev/sdg")
-        .unwrap_err();
+    let refused = world.attach_volume(&second, &instance, "/dev/sdg").unwrap_err();
     assert_eq!(refused.code(), "AttachmentLimitExceeded");
 }
 
@@ -139,23 +93,14 @@ fn an_instance_takes_only_so_many_volumes() {
 fn detaching_frees_the_volume_after_a_while_and_then_says_so() {
     let mut world = world();
     let (volume, instance) = attached(&mut world, "a");
-    assert_eq!(
-        detach(&mut world, &volume, &instance).unwrap(),
-        AttachmentState::Detaching
-    );
+    assert_eq!(detach(&mut world, &volume, &instance).unwrap(), AttachmentState::Detaching);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
-    assert_eq!(
-        detach(&mut world, &volume, &instance).unwrap(),
-        AttachmentState::Detaching
-    );
+    assert_eq!(detach(&mut world, &volume, &instance).unwrap(), AttachmentState::Detaching);
     pass(&mut world, 5);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
     let refused = detach(&mut world, &volume, &instance).unwrap_err();
     assert_eq!(refused.code(), "IncorrectState");
-    assert_eq!(
-        refused.message(),
-        format!("Volume '{volume}' is in the 'available' state.")
-    );
+    assert_eq!(refused.message(), format!("Volume '{volume}' is in the 'available' state."));
 }
 
 #[test]
@@ -171,10 +116,7 @@ fn a_detach_that_names_the_wrong_instance_or_device_changes_nothing() {
     let wrong = world.detach_volume(&volume, Some(&instance), device, Detachment::Clean);
     assert_eq!(wrong.unwrap_err().code(), "InvalidAttachment.NotFound");
     pass(&mut world, 10);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Attached
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Attached);
 }
 
 #[test]
@@ -184,10 +126,7 @@ fn a_mounted_filesystem_keeps_its_detachment_busy_until_it_is_unmounted() {
     world.mount(&volume);
     detach(&mut world, &volume, &instance).unwrap();
     pass(&mut world, 600);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Busy
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Busy);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
     world.unmount(&volume);
     pass(&mut world, 5);
@@ -201,15 +140,10 @@ fn stopping_the_instance_unmounts_and_the_detachment_goes_through() {
     world.mount(&volume);
     detach(&mut world, &volume, &instance).unwrap();
     pass(&mut world, 10);
-    world
-        .stop_instances(std::slice::from_ref(&instance))
-        .unwrap();
+    world.stop_instances(std::slice::from_ref(&instance)).unwrap();
     let stopped = |world: &World| state(world, &instance) == InstanceState::Stopped;
     until(&mut world, "stopped", stopped);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Detaching
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Detaching);
     pass(&mut world, 2);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
 }
@@ -218,16 +152,12 @@ fn stopping_the_instance_unmounts_and_the_detachment_goes_through() {
 fn a_detach_during_termination_waits_for_its_end() {
     let mut world = world();
     let (volume, instance) = attached(&mut world, "a");
-    world
-        .terminate_instances(std::slice::from_ref(&instance))
-        .unwrap();
+    world.terminate_instances(std::slice::from_ref(&instance)).unwrap();
     detach(&mut world, &volume, &instance).unwrap();
     pass(&mut world, 15);
     assert_eq!(state(&world, &instance), InstanceState::ShuttingDown);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
-    until(&mut world, "gone", |world| {
-        state(world, &instance) == InstanceState::Terminated
-    });
+    until(&mut world, "gone", |world| state(world, &instance) == InstanceState::Terminated);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
 }
 
@@ -236,10 +166,7 @@ fn a_root_volume_stays_while_its_instance_is_not_stopped() {
     let mut world = world();
     let instance = running(&mut world, "a");
     let root = world.attachments_of(&instance)[0].volume.clone();
-    assert_eq!(
-        detach(&mut world, &root, &instance).unwrap_err().code(),
-        "OperationNotPermitted"
-    );
+    assert_eq!(detach(&mut world, &root, &instance).unwrap_err().code(), "OperationNotPermitted");
 }
 
 #[test]
@@ -247,9 +174,7 @@ fn force_goes_through_and_is_taken_down() {
     let mut world = world();
     let (volume, instance) = attached(&mut world, "a");
     world.mount(&volume);
-    world
-        .detach_volume(&volume, Some(&instance), None, Detachment::Forced)
-        .unwrap();
+    world.detach_volume(&volume, Some(&instance), None, Detachment::Forced).unwrap();
     pass(&mut world, 5);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
     assert_eq!(world.violations().len(), 1);
@@ -265,21 +190,13 @@ fn a_multi_attach_volume_takes_several_instances() {
         multi_attach: Some(true),
         ..VolumeSpecification::default()
     };
-    let volume = world
-        .create_volume(CreateVolume {
-            specification,
-            ..request("a")
-        })
-        .unwrap()
-        .id;
+    let volume = world.create_volume(CreateVolume { specification, ..request("a") }).unwrap().id;
     let (first, second) = (running(&mut world, "a"), running(&mut world, "a"));
     world.attach_volume(&volume, &first, "/dev/sdf").unwrap();
     world.attach_volume(&volume, &second, "/dev/sdf").unwrap();
     assert_eq!(world.volume(&volume).unwrap().attachments.len(), 2);
     assert_eq!(world.violations(), Vec::<String>::new());
-    let unnamed = world
-        .detach_volume(&volume, None, None, Detachment::Clean)
-        .unwrap_err();
+    let unnamed = world.detach_volume(&volume, None, None, Detachment::Clean).unwrap_err();
     assert_eq!(unnamed.code(), "MissingParameter");
 }
 
@@ -291,10 +208,7 @@ fn an_attachment_that_is_stuck_can_be_detached_and_made_anew() {
     world.stick(&volume, AttachmentState::Attaching);
     world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
     pass(&mut world, 600);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Attaching
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Attaching);
     detach(&mut world, &volume, &instance).unwrap();
     pass(&mut world, 5);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
@@ -302,10 +216,7 @@ fn an_attachment_that_is_stuck_can_be_detached_and_made_anew() {
     pass(&mut world, 5);
     world.unstick(&volume);
     pass(&mut world, 5);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Attached
-    );
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Attached);
 }
 
 #[test]
@@ -315,13 +226,8 @@ fn termination_frees_a_volume_whose_detachment_is_stuck() {
     world.stick(&volume, AttachmentState::Detaching);
     detach(&mut world, &volume, &instance).unwrap();
     pass(&mut world, 600);
-    assert_eq!(
-        world.attachment(&volume, &instance).unwrap().state,
-        AttachmentState::Detaching
-    );
-    world
-        .terminate_instances(std::slice::from_ref(&instance))
-        .unwrap();
+    assert_eq!(world.attachment(&volume, &instance).unwrap().state, AttachmentState::Detaching);
+    world.terminate_instances(std::slice::from_ref(&instance)).unwrap();
     pass(&mut world, 60);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Available);
 }

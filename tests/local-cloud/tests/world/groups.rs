@@ -12,9 +12,7 @@ use crate::staging::{group, hook, in_service, lifecycle, pass, state, until, wit
 fn zones(world: &World) -> BTreeMap<String, usize> {
     let mut zones = BTreeMap::new();
     for instance in in_service(world) {
-        *zones
-            .entry(world.instance(&instance).unwrap().zone.clone())
-            .or_default() += 1;
+        *zones.entry(world.instance(&instance).unwrap().zone.clone()).or_default() += 1;
     }
     zones
 }
@@ -23,15 +21,11 @@ fn zones(world: &World) -> BTreeMap<String, usize> {
 fn a_group_spreads_its_instances_over_its_zones_and_launches_them_together() {
     let mut world = world();
     group(&mut world, 6, &["a", "b", "c"], Vec::new());
-    until(&mut world, "launched", |world| {
-        world.group("web").unwrap().members.len() == 6
-    });
+    until(&mut world, "launched", |world| world.group("web").unwrap().members.len() == 6);
     assert_eq!(in_service(&world).len(), 0);
     pass(&mut world, 20);
     assert_eq!(zones(&world).into_values().collect::<Vec<_>>(), [2, 2, 2]);
-    let tagged = world
-        .instances()
-        .all(|it| it.tags["aws:autoscaling:groupName"] == "web");
+    let tagged = world.instances().all(|it| it.tags["aws:autoscaling:groupName"] == "web");
     assert!(tagged);
 }
 
@@ -43,9 +37,7 @@ fn a_failed_instance_is_replaced_in_its_zone_without_waiting_for_its_end() {
     let failed = in_service(&world).remove(0);
     let zone = world.instance(&failed).unwrap().zone.clone();
     world.fail_instance(&failed).unwrap();
-    until(&mut world, "four members", |world| {
-        world.group("web").unwrap().members.len() == 4
-    });
+    until(&mut world, "four members", |world| world.group("web").unwrap().members.len() == 4);
     assert!(lifecycle(&world, &failed).unwrap().is_leaving());
     assert_ne!(state(&world, &failed), InstanceState::Terminated);
     until(&mut world, "replaced", |world| in_service(world).len() == 3);
@@ -73,24 +65,14 @@ fn instances_that_are_stopped_or_terminated_by_hand_are_replaced() {
 fn set_instance_health_respects_the_grace_period_unless_told_otherwise() {
     let mut world = world();
     group(&mut world, 1, &["a"], Vec::new());
-    let change = GroupChange {
-        health_check_grace_period: Some(600),
-        ..GroupChange::default()
-    };
+    let change = GroupChange { health_check_grace_period: Some(600), ..GroupChange::default() };
     world.update_group("web", change).unwrap();
     pass(&mut world, 30);
     let instance = in_service(&world).remove(0);
-    world
-        .set_instance_health(&instance, Health::Unhealthy, GracePeriod::Respected)
-        .unwrap();
+    world.set_instance_health(&instance, Health::Unhealthy, GracePeriod::Respected).unwrap();
     pass(&mut world, 120);
-    assert_eq!(
-        lifecycle(&world, &instance),
-        Some(LifecycleState::InService)
-    );
-    world
-        .set_instance_health(&instance, Health::Unhealthy, GracePeriod::Ignored)
-        .unwrap();
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::InService));
+    world.set_instance_health(&instance, Health::Unhealthy, GracePeriod::Ignored).unwrap();
     pass(&mut world, 300);
     assert_eq!(lifecycle(&world, &instance), None);
 }
@@ -99,19 +81,13 @@ fn set_instance_health_respects_the_grace_period_unless_told_otherwise() {
 fn an_impaired_instance_in_its_grace_period_is_replaced_after_it() {
     let mut world = world();
     group(&mut world, 1, &["a"], Vec::new());
-    let change = GroupChange {
-        health_check_grace_period: Some(300),
-        ..GroupChange::default()
-    };
+    let change = GroupChange { health_check_grace_period: Some(300), ..GroupChange::default() };
     world.update_group("web", change).unwrap();
     pass(&mut world, 30);
     let instance = in_service(&world).remove(0);
     world.fail_instance(&instance).unwrap();
     pass(&mut world, 200);
-    assert_eq!(
-        lifecycle(&world, &instance),
-        Some(LifecycleState::InService)
-    );
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::InService));
     pass(&mut world, 300);
     assert_eq!(lifecycle(&world, &instance), None);
 }
@@ -124,10 +100,7 @@ fn capacity_goes_down_from_the_fullest_zone_and_up_into_the_emptiest() {
     world.set_desired_capacity("web", 3).unwrap();
     pass(&mut world, 120);
     assert_eq!(zones(&world).into_values().collect::<Vec<_>>(), [1, 1, 1]);
-    assert_eq!(
-        world.set_desired_capacity("web", 31).unwrap_err().code(),
-        "ValidationError"
-    );
+    assert_eq!(world.set_desired_capacity("web", 31).unwrap_err().code(), "ValidationError");
 }
 
 #[test]
@@ -137,22 +110,13 @@ fn terminating_through_the_group_replaces_unless_the_capacity_is_lowered() {
     pass(&mut world, 30);
     let members = in_service(&world);
     let keep = DesiredCapacity::Kept;
-    let activity = world
-        .terminate_instance_in_group(&members[0], keep)
-        .unwrap();
-    assert_eq!(
-        activity.description,
-        format!("Terminating EC2 instance: {}", members[0])
-    );
+    let activity = world.terminate_instance_in_group(&members[0], keep).unwrap();
+    assert_eq!(activity.description, format!("Terminating EC2 instance: {}", members[0]));
     let lower = DesiredCapacity::Decremented;
-    world
-        .terminate_instance_in_group(&members[1], lower)
-        .unwrap();
+    world.terminate_instance_in_group(&members[1], lower).unwrap();
     pass(&mut world, 300);
     assert_eq!(in_service(&world).len(), 1);
-    let stranger = world
-        .terminate_instance_in_group(&members[0], keep)
-        .unwrap_err();
+    let stranger = world.terminate_instance_in_group(&members[0], keep).unwrap_err();
     assert_eq!(
         stranger.message(),
         format!(
@@ -168,9 +132,7 @@ fn suspended_processes_do_not_run() {
     group(&mut world, 1, &["a"], Vec::new());
     pass(&mut world, 30);
     let instance = in_service(&world).remove(0);
-    world
-        .suspend_processes("web", &[Process::ReplaceUnhealthy])
-        .unwrap();
+    world.suspend_processes("web", &[Process::ReplaceUnhealthy]).unwrap();
     world.fail_instance(&instance).unwrap();
     pass(&mut world, 300);
     assert_eq!(in_service(&world), std::slice::from_ref(&instance));
@@ -187,18 +149,11 @@ fn a_group_with_instances_is_deleted_by_force_only_and_takes_them_along() {
     group(&mut world, 2, &["a"], hooks);
     pass(&mut world, 30);
     let members = in_service(&world);
-    assert_eq!(
-        world.delete_group("web", false).unwrap_err().code(),
-        "ResourceInUse"
-    );
+    assert_eq!(world.delete_group("web", false).unwrap_err().code(), "ResourceInUse");
     world.delete_group("web", true).unwrap();
     pass(&mut world, 120);
     assert_eq!(world.group("web").unwrap_err().code(), "ValidationError");
-    assert!(
-        members
-            .iter()
-            .all(|it| state(&world, it) == InstanceState::Terminated)
-    );
+    assert!(members.iter().all(|it| state(&world, it) == InstanceState::Terminated));
 }
 
 #[test]
@@ -225,10 +180,7 @@ fn one_seed_gives_one_history_and_a_clone_goes_on_alike() {
 
 #[test]
 fn speed_shortens_what_the_cloud_takes_its_time_over() {
-    let mut world = with(Config {
-        speed: 10.0,
-        ..Default::default()
-    });
+    let mut world = with(Config { speed: 10.0, ..Default::default() });
     group(&mut world, 3, &["a", "b"], Vec::new());
     pass(&mut world, 2);
     assert_eq!(in_service(&world).len(), 3);

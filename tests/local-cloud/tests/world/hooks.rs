@@ -16,16 +16,11 @@ const TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 
 fn waiting(world: &World, state: LifecycleState) -> Vec<String> {
     let members = world.group("web").unwrap().members.values();
-    members
-        .filter(|it| it.state == state)
-        .map(|it| it.instance.clone())
-        .collect()
+    members.filter(|it| it.state == state).map(|it| it.instance.clone()).collect()
 }
 
 fn pending(world: &mut World) -> String {
-    until(world, "Pending:Wait", |it| {
-        !waiting(it, LifecycleState::PendingWait).is_empty()
-    });
+    until(world, "Pending:Wait", |it| !waiting(it, LifecycleState::PendingWait).is_empty());
     waiting(world, LifecycleState::PendingWait).remove(0)
 }
 
@@ -35,52 +30,30 @@ fn answer(
     instance: &str,
     result: LifecycleResult,
 ) -> Result<(), ApiError> {
-    let name = ActionName {
-        instance: Some(instance),
-        ..ActionName::default()
-    };
+    let name = ActionName { instance: Some(instance), ..ActionName::default() };
     world.complete_lifecycle_action("web", hook, name, result)
 }
 
 fn lifecycle_events(world: &mut World, detail_type: &str) -> Vec<CloudEvent> {
-    world
-        .drain_events()
-        .into_iter()
-        .filter(|event| event.detail_type == detail_type)
-        .collect()
+    world.drain_events().into_iter().filter(|event| event.detail_type == detail_type).collect()
 }
 
 #[test]
 fn a_launch_waits_for_its_hook_while_ec2_still_shows_pending() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     assert_eq!(state(&world, &instance), InstanceState::Pending);
     answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap();
-    assert_eq!(
-        lifecycle(&world, &instance),
-        Some(LifecycleState::PendingProceed)
-    );
-    until(&mut world, "in service", |world| {
-        in_service(world).len() == 1
-    });
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::PendingProceed));
+    until(&mut world, "in service", |world| in_service(world).len() == 1);
     assert_eq!(state(&world, &instance), InstanceState::Running);
 }
 
 #[test]
 fn the_launch_event_has_the_envelope_that_eventbridge_sends() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     let event = lifecycle_events(&mut world, LAUNCH).remove(0);
     let body = event.body;
@@ -89,47 +62,30 @@ fn the_launch_event_has_the_envelope_that_eventbridge_sends() {
     assert_eq!(body["detail-type"], LAUNCH);
     assert_eq!(body["region"], "eu-central-1");
     assert_eq!(body["resources"][0], world.group("web").unwrap().arn);
-    assert_eq!(
-        body["time"].as_str().unwrap().len(),
-        "2026-11-23T21:30:00Z".len()
-    );
+    assert_eq!(body["time"].as_str().unwrap().len(), "2026-11-23T21:30:00Z".len());
     let detail = &body["detail"];
     assert_eq!(detail["EC2InstanceId"], instance);
     assert_eq!(detail["AutoScalingGroupName"], "web");
     assert_eq!(detail["LifecycleHookName"], "join");
-    assert_eq!(
-        detail["LifecycleTransition"],
-        "autoscaling:EC2_INSTANCE_LAUNCHING"
-    );
+    assert_eq!(detail["LifecycleTransition"], "autoscaling:EC2_INSTANCE_LAUNCHING");
     assert_eq!(detail["NotificationMetadata"], "{\"pool\":\"join\"}");
     assert_eq!(detail["Origin"], "EC2");
     assert_eq!(detail["Destination"], "AutoScalingGroup");
     let token = detail["LifecycleActionToken"].as_str().unwrap();
     assert_eq!(token.len(), 36);
-    let name = ActionName {
-        token: Some(token),
-        ..ActionName::default()
-    };
-    world
-        .complete_lifecycle_action("web", "join", name, LifecycleResult::Continue)
-        .unwrap();
+    let name = ActionName { token: Some(token), ..ActionName::default() };
+    world.complete_lifecycle_action("web", "join", name, LifecycleResult::Continue).unwrap();
     let again = world
         .complete_lifecycle_action("web", "join", name, LifecycleResult::Continue)
         .unwrap_err();
     assert_eq!(again.code(), "ValidationError");
-    assert_eq!(
-        again.message(),
-        format!("No active Lifecycle Action found with token {token}")
-    );
+    assert_eq!(again.message(), format!("No active Lifecycle Action found with token {token}"));
 }
 
 #[test]
 fn every_hook_has_to_continue_before_the_instance_does() {
     let mut world = world();
-    let hooks = vec![
-        hook("one", Transition::Launching),
-        hook("two", Transition::Launching),
-    ];
+    let hooks = vec![hook("one", Transition::Launching), hook("two", Transition::Launching)];
     group(&mut world, 1, &["a"], hooks);
     let instance = pending(&mut world);
     answer(&mut world, "two", &instance, LifecycleResult::Continue).unwrap();
@@ -139,10 +95,7 @@ fn every_hook_has_to_continue_before_the_instance_does() {
         format!("No active Lifecycle Action found with instance ID {instance}")
     );
     pass(&mut world, 30);
-    assert_eq!(
-        lifecycle(&world, &instance),
-        Some(LifecycleState::PendingWait)
-    );
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::PendingWait));
     answer(&mut world, "one", &instance, LifecycleResult::Continue).unwrap();
     pass(&mut world, 10);
     assert_eq!(in_service(&world), [instance]);
@@ -151,10 +104,7 @@ fn every_hook_has_to_continue_before_the_instance_does() {
 #[test]
 fn an_abandoned_launch_is_terminated_and_replaced() {
     let mut world = world();
-    let hooks = vec![
-        hook("one", Transition::Launching),
-        hook("two", Transition::Launching),
-    ];
+    let hooks = vec![hook("one", Transition::Launching), hook("two", Transition::Launching)];
     group(&mut world, 1, &["a"], hooks);
     let first = pending(&mut world);
     answer(&mut world, "one", &first, LifecycleResult::Abandon).unwrap();
@@ -169,12 +119,7 @@ fn an_abandoned_launch_is_terminated_and_replaced() {
 #[test]
 fn launches_that_fail_in_a_row_come_slower() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let mut launched = Vec::new();
     for _ in 0..4 {
         let instance = pending(&mut world);
@@ -197,10 +142,7 @@ fn a_silent_hook_times_out_with_its_default_result() {
     group(&mut world, 1, &["a"], vec![silent]);
     let instance = pending(&mut world);
     pass(&mut world, 299);
-    assert_eq!(
-        lifecycle(&world, &instance),
-        Some(LifecycleState::PendingWait)
-    );
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::PendingWait));
     pass(&mut world, 5);
     assert_eq!(in_service(&world), [instance]);
 }
@@ -208,25 +150,14 @@ fn a_silent_hook_times_out_with_its_default_result() {
 #[test]
 fn heartbeats_restart_the_timeout_until_the_global_one() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     let began = world.actions().next().unwrap().started_at;
-    let name = ActionName {
-        instance: Some(&instance),
-        ..ActionName::default()
-    };
+    let name = ActionName { instance: Some(&instance), ..ActionName::default() };
     let mut beats = 0;
     while lifecycle(&world, &instance) == Some(LifecycleState::PendingWait) {
         pass(&mut world, 200);
-        if world
-            .record_lifecycle_action_heartbeat("web", "join", name)
-            .is_ok()
-        {
+        if world.record_lifecycle_action_heartbeat("web", "join", name).is_ok() {
             beats += 1;
         }
         assert!(beats < 200, "the global timeout never came");
@@ -238,22 +169,14 @@ fn heartbeats_restart_the_timeout_until_the_global_one() {
 #[test]
 fn a_termination_waits_for_its_hooks_and_its_replacement_does_not() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("leave", Transition::Terminating)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("leave", Transition::Terminating)]);
     pass(&mut world, 30);
     let old = in_service(&world).remove(0);
     world.fail_instance(&old).unwrap();
     until(&mut world, "replaced", |world| {
         in_service(world).iter().any(|instance| *instance != old)
     });
-    assert_eq!(
-        lifecycle(&world, &old),
-        Some(LifecycleState::TerminatingWait)
-    );
+    assert_eq!(lifecycle(&world, &old), Some(LifecycleState::TerminatingWait));
     assert_eq!(state(&world, &old), InstanceState::Running);
     let event = lifecycle_events(&mut world, TERMINATE).remove(0);
     assert_eq!(event.body["detail"]["Origin"], "AutoScalingGroup");
@@ -261,10 +184,7 @@ fn a_termination_waits_for_its_hooks_and_its_replacement_does_not() {
     // Someone stops it meanwhile, as leave mode `stop` does: its group does not mind.
     world.stop_instances(std::slice::from_ref(&old)).unwrap();
     pass(&mut world, 70);
-    assert_eq!(
-        lifecycle(&world, &old),
-        Some(LifecycleState::TerminatingWait)
-    );
+    assert_eq!(lifecycle(&world, &old), Some(LifecycleState::TerminatingWait));
     answer(&mut world, "leave", &old, LifecycleResult::Continue).unwrap();
     pass(&mut world, 60);
     assert_eq!(lifecycle(&world, &old), None);
@@ -275,10 +195,7 @@ fn a_termination_waits_for_its_hooks_and_its_replacement_does_not() {
 #[test]
 fn an_abandoned_termination_skips_the_remaining_hooks() {
     let mut world = world();
-    let hooks = vec![
-        hook("one", Transition::Terminating),
-        hook("two", Transition::Terminating),
-    ];
+    let hooks = vec![hook("one", Transition::Terminating), hook("two", Transition::Terminating)];
     group(&mut world, 1, &["a"], hooks);
     pass(&mut world, 30);
     let old = in_service(&world).remove(0);
@@ -287,22 +204,14 @@ fn an_abandoned_termination_skips_the_remaining_hooks() {
         lifecycle(world, &old) == Some(LifecycleState::TerminatingWait)
     });
     answer(&mut world, "one", &old, LifecycleResult::Abandon).unwrap();
-    assert_eq!(
-        lifecycle(&world, &old),
-        Some(LifecycleState::TerminatingProceed)
-    );
+    assert_eq!(lifecycle(&world, &old), Some(LifecycleState::TerminatingProceed));
     assert_eq!(world.actions().count(), 0);
 }
 
 #[test]
 fn terminate_hooks_run_even_for_an_instance_that_was_terminated_by_hand() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("leave", Transition::Terminating)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("leave", Transition::Terminating)]);
     pass(&mut world, 30);
     let old = in_service(&world).remove(0);
     world.terminate_by_hand(&old).unwrap();
@@ -320,12 +229,7 @@ fn terminate_hooks_run_even_for_an_instance_that_was_terminated_by_hand() {
 #[test]
 fn an_instance_that_goes_while_it_launches_is_replaced() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let first = pending(&mut world);
     world.terminate_by_hand(&first).unwrap();
     until(&mut world, "noticed", |world| {
@@ -339,10 +243,7 @@ fn an_instance_that_goes_while_it_launches_is_replaced() {
 #[test]
 fn deleting_a_hook_answers_what_waits_for_it() {
     let mut world = world();
-    let hooks = vec![
-        hook("join", Transition::Launching),
-        hook("leave", Transition::Terminating),
-    ];
+    let hooks = vec![hook("join", Transition::Launching), hook("leave", Transition::Terminating)];
     group(&mut world, 1, &["a"], hooks);
     let launching = pending(&mut world);
     world.delete_lifecycle_hook("web", "join").unwrap();
@@ -351,17 +252,8 @@ fn deleting_a_hook_answers_what_waits_for_it() {
         lifecycle(world, &launching) == Some(LifecycleState::TerminatingWait)
     });
     world.delete_lifecycle_hook("web", "leave").unwrap();
-    assert_eq!(
-        lifecycle(&world, &launching),
-        Some(LifecycleState::TerminatingProceed)
-    );
-    assert_eq!(
-        world
-            .delete_lifecycle_hook("web", "leave")
-            .unwrap_err()
-            .code(),
-        "ValidationError"
-    );
+    assert_eq!(lifecycle(&world, &launching), Some(LifecycleState::TerminatingProceed));
+    assert_eq!(world.delete_lifecycle_hook("web", "leave").unwrap_err().code(), "ValidationError");
 }
 
 #[test]
@@ -369,61 +261,28 @@ fn hooks_outside_auto_scalings_limits_are_refused() {
     let mut world = world();
     group(&mut world, 0, &["a"], Vec::new());
     let bad = [
-        HookSpecification {
-            heartbeat_timeout: Some(5),
-            ..hook("x", Transition::Launching)
-        },
-        HookSpecification {
-            heartbeat_timeout: Some(7_201),
-            ..hook("x", Transition::Launching)
-        },
-        HookSpecification {
-            metadata: Some("ä".to_owned()),
-            ..hook("x", Transition::Launching)
-        },
-        HookSpecification {
-            metadata: Some("x".repeat(4_001)),
-            ..hook("x", Transition::Launching)
-        },
-        HookSpecification {
-            transition: None,
-            ..hook("x", Transition::Launching)
-        },
+        HookSpecification { heartbeat_timeout: Some(5), ..hook("x", Transition::Launching) },
+        HookSpecification { heartbeat_timeout: Some(7_201), ..hook("x", Transition::Launching) },
+        HookSpecification { metadata: Some("ä".to_owned()), ..hook("x", Transition::Launching) },
+        HookSpecification { metadata: Some("x".repeat(4_001)), ..hook("x", Transition::Launching) },
+        HookSpecification { transition: None, ..hook("x", Transition::Launching) },
         hook("no spaces", Transition::Launching),
     ];
     for specification in bad {
-        let refused = world
-            .put_lifecycle_hook("web", specification.clone())
-            .unwrap_err();
+        let refused = world.put_lifecycle_hook("web", specification.clone()).unwrap_err();
         assert_eq!(refused.code(), "ValidationError", "{specification:?}");
     }
-    world
-        .put_lifecycle_hook("web", hook("x", Transition::Launching))
-        .unwrap();
-    let update = HookSpecification {
-        name: "x".to_owned(),
-        ..HookSpecification::default()
-    };
+    world.put_lifecycle_hook("web", hook("x", Transition::Launching)).unwrap();
+    let update = HookSpecification { name: "x".to_owned(), ..HookSpecification::default() };
     world.put_lifecycle_hook("web", update).unwrap();
-    let kept = world
-        .describe_lifecycle_hooks("web", &[])
-        .unwrap()
-        .remove(0);
-    assert_eq!(
-        (kept.heartbeat_timeout, kept.global_timeout()),
-        (300, 30_000)
-    );
+    let kept = world.describe_lifecycle_hooks("web", &[]).unwrap().remove(0);
+    assert_eq!((kept.heartbeat_timeout, kept.global_timeout()), (300, 30_000));
 }
 
 #[test]
 fn a_workload_mounts_what_its_instance_has_once_it_is_in_service() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     let volume = new_volume(&mut world, "a");
     pass(&mut world, 15);
@@ -442,23 +301,11 @@ fn a_workload_mounts_what_its_instance_has_once_it_is_in_service() {
 #[test]
 fn an_action_can_be_late_to_be_found_while_the_instance_waits_already() {
     let late_actions = Some(Duration::from_secs(2));
-    let mut world = with(Config {
-        late_actions,
-        ..Config::default()
-    });
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    let mut world = with(Config { late_actions, ..Config::default() });
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     let early = answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap_err();
-    assert!(
-        early
-            .message()
-            .starts_with("No active Lifecycle Action found")
-    );
+    assert!(early.message().starts_with("No active Lifecycle Action found"));
     pass(&mut world, 2);
     answer(&mut world, "join", &instance, LifecycleResult::Continue).unwrap();
 }
@@ -466,44 +313,20 @@ fn an_action_can_be_late_to_be_found_while_the_instance_waits_already() {
 #[test]
 fn an_action_is_completed_by_the_groups_arn_as_well() {
     let mut world = world();
-    group(
-        &mut world,
-        1,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
+    group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
     let instance = pending(&mut world);
     let arn = world.group("web").unwrap().arn.clone();
-    let name = ActionName {
-        instance: Some(&instance),
-        ..ActionName::default()
-    };
-    world
-        .complete_lifecycle_action(&arn, "join", name, LifecycleResult::Continue)
-        .unwrap();
-    assert_eq!(
-        world.set_desired_capacity(&arn, 2).unwrap_err().code(),
-        "ValidationError"
-    );
+    let name = ActionName { instance: Some(&instance), ..ActionName::default() };
+    world.complete_lifecycle_action(&arn, "join", name, LifecycleResult::Continue).unwrap();
+    assert_eq!(world.set_desired_capacity(&arn, 2).unwrap_err().code(), "ValidationError");
 }
 
 #[test]
 fn twenty_launches_wait_at_once_each_with_a_token_of_its_own() {
     let mut world = world();
-    group(
-        &mut world,
-        20,
-        &["a"],
-        vec![hook("join", Transition::Launching)],
-    );
-    until(&mut world, "all wait", |it| {
-        waiting(it, LifecycleState::PendingWait).len() == 20
-    });
-    assert!(
-        world
-            .instances()
-            .all(|it| it.state == InstanceState::Pending)
-    );
+    group(&mut world, 20, &["a"], vec![hook("join", Transition::Launching)]);
+    until(&mut world, "all wait", |it| waiting(it, LifecycleState::PendingWait).len() == 20);
+    assert!(world.instances().all(|it| it.state == InstanceState::Pending));
     let mut tokens: Vec<String> = lifecycle_events(&mut world, LAUNCH)
         .iter()
         .map(|event| event.body["detail"]["LifecycleActionToken"].to_string())

@@ -7,30 +7,16 @@ use local_cloud::world::World;
 use crate::staging::{new_volume, pass, world};
 
 fn ec2(world: &mut World, action: &str, body: &str) -> Response {
-    handle(
-        world,
-        Service::Ec2,
-        action,
-        &Params::parse(body).unwrap(),
-        "req-1",
-    )
+    handle(world, Service::Ec2, action, &Params::parse(body).unwrap(), "req-1")
 }
 
 fn scaling(world: &mut World, action: &str, body: &str) -> Response {
-    handle(
-        world,
-        Service::AutoScaling,
-        action,
-        &Params::parse(body).unwrap(),
-        "req-1",
-    )
+    handle(world, Service::AutoScaling, action, &Params::parse(body).unwrap(), "req-1")
 }
 
 /// The text of the first element of that name.
 fn text<'a>(body: &'a str, name: &str) -> &'a str {
-    let start = body
-        .find(&format!("<{name}>"))
-        .unwrap_or_else(|| panic!("no {name} in {body}"));
+    let start = body.find(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {body}"));
     let rest = &body[start + name.len() + 2..];
     &rest[..rest.find('<').unwrap()]
 }
@@ -56,15 +42,8 @@ fn volumes_are_created_and_described_in_ec2s_shape() {
         "DescribeVolumes",
         "Filter.1.Name=tag%3Apool&Filter.1.Value.1=a%26*&MaxResults=5",
     );
-    assert_eq!(
-        text(&found.body, "volumeId"),
-        text(&created.body, "volumeId")
-    );
-    assert!(
-        found
-            .body
-            .contains("<item><key>pool</key><value>a&amp;b</value></item>")
-    );
+    assert_eq!(text(&found.body, "volumeId"), text(&created.body, "volumeId"));
+    assert!(found.body.contains("<item><key>pool</key><value>a&amp;b</value></item>"));
 }
 
 #[test]
@@ -77,10 +56,7 @@ fn unknown_operations_and_parameters_are_refused_and_change_nothing() {
     let body = "AvailabilityZone=eu-central-1a&Size=10&OutpostArn=arn";
     let extra = ec2(&mut world, "CreateVolume", body);
     assert_eq!(refused(&extra), (400, "UnknownParameter"));
-    assert_eq!(
-        text(&extra.body, "Message"),
-        "The parameter OutpostArn is not recognized"
-    );
+    assert_eq!(text(&extra.body, "Message"), "The parameter OutpostArn is not recognized");
     assert_eq!(world.volumes().count(), 0);
 }
 
@@ -88,15 +64,9 @@ fn unknown_operations_and_parameters_are_refused_and_change_nothing() {
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let mut world = world();
     let good = "AvailabilityZone=eu-central-1a&Size=10&DryRun=true";
-    assert_eq!(
-        refused(&ec2(&mut world, "CreateVolume", good)),
-        (412, "DryRunOperation")
-    );
+    assert_eq!(refused(&ec2(&mut world, "CreateVolume", good)), (412, "DryRunOperation"));
     let bad = "AvailabilityZone=mars&Size=10&DryRun=true";
-    assert_eq!(
-        refused(&ec2(&mut world, "CreateVolume", bad)),
-        (400, "InvalidParameterValue")
-    );
+    assert_eq!(refused(&ec2(&mut world, "CreateVolume", bad)), (400, "InvalidParameterValue"));
     assert_eq!(world.volumes().count(), 0);
 }
 
@@ -104,19 +74,9 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 fn errors_have_the_shape_of_their_service() {
     let mut world = world();
     let ec2 = ec2(&mut world, "DeleteVolume", "VolumeId=vol-0123");
-    assert!(
-        ec2.body
-            .contains("<Response><Errors><Error><Code>InvalidVolume.NotFound</Code>")
-    );
-    assert!(
-        ec2.body
-            .ends_with("<RequestID>req-1</RequestID></Response>")
-    );
-    let scaling = scaling(
-        &mut world,
-        "DeleteAutoScalingGroup",
-        "AutoScalingGroupName=none",
-    );
+    assert!(ec2.body.contains("<Response><Errors><Error><Code>InvalidVolume.NotFound</Code>"));
+    assert!(ec2.body.ends_with("<RequestID>req-1</RequestID></Response>"));
+    let scaling = scaling(&mut world, "DeleteAutoScalingGroup", "AutoScalingGroupName=none");
     assert_eq!(refused(&scaling), (400, "ValidationError"));
     assert!(scaling.body.contains("<Error><Type>Sender</Type>"));
 }
@@ -139,17 +99,10 @@ fn pages_are_checked_as_ec2_checks_them() {
     assert_eq!(seen, 7);
     for (body, code) in [
         ("MaxResults=2".to_owned(), "InvalidParameterValue"),
-        (
-            format!("MaxResults=5&VolumeId.1={}", ids[0]),
-            "InvalidParameterCombination",
-        ),
+        (format!("MaxResults=5&VolumeId.1={}", ids[0]), "InvalidParameterCombination"),
         ("NextToken=mine".to_owned(), "InvalidNextToken"),
     ] {
-        assert_eq!(
-            refused(&ec2(&mut world, "DescribeVolumes", &body)),
-            (400, code),
-            "{body}"
-        );
+        assert_eq!(refused(&ec2(&mut world, "DescribeVolumes", &body)), (400, code), "{body}");
     }
 }
 
@@ -182,27 +135,17 @@ fn a_group_is_made_with_its_hooks_and_answered_over_the_wire() {
     assert_eq!(text(&found.body, "LifecycleState"), "Pending:Wait");
     let instance = text(&found.body, "InstanceId").to_owned();
     assert_eq!(world.attachments_of(&instance).len(), 2);
-    assert_eq!(
-        world.instance(&instance).unwrap().tags["stateful-asg:pool"],
-        "db"
-    );
+    assert_eq!(world.instance(&instance).unwrap().tags["stateful-asg:pool"], "db");
     let answer = format!(
         "AutoScalingGroupName=web&LifecycleHookName=join&InstanceId={instance}&LifecycleActionResult=CONTINUE"
     );
-    assert_eq!(
-        scaling(&mut world, "CompleteLifecycleAction", &answer).status,
-        200
-    );
+    assert_eq!(scaling(&mut world, "CompleteLifecycleAction", &answer).status, 200);
     pass(&mut world, 15);
     let body = format!("InstanceIds.member.1={instance}");
     let found = scaling(&mut world, "DescribeAutoScalingInstances", &body);
     assert_eq!(text(&found.body, "LifecycleState"), "InService");
     let again = scaling(&mut world, "CompleteLifecycleAction", &answer);
     assert_eq!(refused(&again), (400, "ValidationError"));
-    let missing = scaling(
-        &mut world,
-        "CompleteLifecycleAction",
-        "AutoScalingGroupName=web",
-    );
+    let missing = scaling(&mut world, "CompleteLifecycleAction", "AutoScalingGroupName=web");
     assert_eq!(refused(&missing), (400, "ValidationError"));
 }

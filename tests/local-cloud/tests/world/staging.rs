@@ -11,10 +11,7 @@ use volume_pool::Timestamp;
 
 /// A world of one seed at a fixed time.
 pub(crate) fn world() -> World {
-    with(Config {
-        seed: 7,
-        ..Config::default()
-    })
+    with(Config { seed: 7, ..Config::default() })
 }
 
 pub(crate) fn with(config: Config) -> World {
@@ -104,26 +101,17 @@ pub(crate) fn hook(name: &str, transition: Transition) -> HookSpecification {
 
 /// A group `web` of so many instances over the zones, with hooks.
 pub(crate) fn group(world: &mut World, size: u32, zones: &[&str], hooks: Vec<HookSpecification>) {
-    let template = world
-        .create_launch_template("node", None, specification(), Tags::new())
-        .unwrap();
+    let template =
+        world.create_launch_template("node", None, specification(), Tags::new()).unwrap();
     world
         .create_group(CreateGroup {
             name: "web".to_owned(),
             change: GroupChange {
-                template: Some(TemplateReference {
-                    id: Some(template.id),
-                    ..Default::default()
-                }),
+                template: Some(TemplateReference { id: Some(template.id), ..Default::default() }),
                 min_size: Some(0),
                 max_size: Some(30),
                 desired_capacity: Some(size),
-                zones: Some(
-                    zones
-                        .iter()
-                        .map(|zone| format!("eu-central-1{zone}"))
-                        .collect(),
-                ),
+                zones: Some(zones.iter().map(|zone| format!("eu-central-1{zone}")).collect()),
                 ..GroupChange::default()
             },
             hooks,

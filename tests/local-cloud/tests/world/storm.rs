@@ -37,19 +37,11 @@ fn meddle(world: &mut World, rng: &mut fastrand::Rng) {
         9 => drop(world.delete_volume(&volume)),
         10 => world.unmount(&volume),
         _ => {
-            let waiting = world
-                .actions()
-                .next()
-                .map(|it| (it.hook.clone(), it.instance.clone()));
+            let waiting = world.actions().next().map(|it| (it.hook.clone(), it.instance.clone()));
             if let Some((hook, instance)) = waiting {
-                let name = ActionName {
-                    instance: Some(&instance),
-                    ..ActionName::default()
-                };
+                let name = ActionName { instance: Some(&instance), ..ActionName::default() };
                 let result = [LifecycleResult::Continue, LifecycleResult::Abandon][rng.usize(..2)];
-                world
-                    .complete_lifecycle_action("web", &hook, name, result)
-                    .unwrap();
+                world.complete_lifecycle_action("web", &hook, name, result).unwrap();
             }
         }
     }
@@ -66,42 +58,26 @@ fn check(world: &World) {
         for attachment in &volume.attachments {
             let state = world.instance(&attachment.instance).unwrap().state;
             let busy = attachment.state == AttachmentState::Busy;
-            assert!(
-                !busy || state != InstanceState::Stopped,
-                "{attachment:?} is busy on nobody"
-            );
+            assert!(!busy || state != InstanceState::Stopped, "{attachment:?} is busy on nobody");
         }
     }
     for instance in world.instances() {
         let attached = world.attachments_of(&instance.id);
         let devices: std::collections::BTreeSet<_> = attached.iter().map(|it| &it.device).collect();
-        assert_eq!(
-            devices.len(),
-            attached.len(),
-            "two volumes on one device of {}",
-            instance.id
-        );
+        assert_eq!(devices.len(), attached.len(), "two volumes on one device of {}", instance.id);
     }
     for action in world.actions() {
-        assert!(
-            world.member(&action.instance).is_some(),
-            "{action:?} waits for nobody"
-        );
+        assert!(world.member(&action.instance).is_some(), "{action:?} waits for nobody");
     }
 }
 
 #[test]
 fn no_order_of_calls_breaks_what_ec2_guarantees() {
     for seed in 0..60 {
-        let mut world = with(Config {
-            seed,
-            ..Config::default()
-        });
+        let mut world = with(Config { seed, ..Config::default() });
         let mut rng = fastrand::Rng::with_seed(seed);
-        let hooks = vec![
-            hook("join", Transition::Launching),
-            hook("leave", Transition::Terminating),
-        ];
+        let hooks =
+            vec![hook("join", Transition::Launching), hook("leave", Transition::Terminating)];
         group(&mut world, 4, &["a", "b"], hooks);
         for _ in 0..400 {
             meddle(&mut world, &mut rng);
@@ -110,9 +86,7 @@ fn no_order_of_calls_breaks_what_ec2_guarantees() {
         }
         let events = world.drain_events();
         assert!(
-            events
-                .iter()
-                .any(|it| it.detail_type == "EC2 Instance-terminate Lifecycle Action")
+            events.iter().any(|it| it.detail_type == "EC2 Instance-terminate Lifecycle Action")
         );
         assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at));
     }

@@ -14,26 +14,17 @@ fn a_volume_is_creating_before_it_is_available() {
     let volume = world.create_volume(request("a")).unwrap();
     assert_eq!(volume.state, VolumeState::Creating);
     pass(&mut world, 5);
-    assert_eq!(
-        world.volume(&volume.id).unwrap().state,
-        VolumeState::Available
-    );
+    assert_eq!(world.volume(&volume.id).unwrap().state, VolumeState::Available);
 }
 
 #[test]
 fn one_client_token_is_one_volume_and_one_request() {
     let mut world = world();
-    let asked = CreateVolume {
-        client_token: Some("t".to_owned()),
-        ..request("a")
-    };
+    let asked = CreateVolume { client_token: Some("t".to_owned()), ..request("a") };
     let first = world.create_volume(asked.clone()).unwrap().id;
     pass(&mut world, 60);
     assert_eq!(world.create_volume(asked.clone()).unwrap().id, first);
-    let other = CreateVolume {
-        zone: "eu-central-1b".to_owned(),
-        ..asked
-    };
+    let other = CreateVolume { zone: "eu-central-1b".to_owned(), ..asked };
     let refused = world.create_volume(other).unwrap_err();
     assert_eq!(refused.code(), "IdempotentParameterMismatch");
     assert_eq!(world.volumes().count(), 1);
@@ -48,11 +39,7 @@ fn a_creation_that_failed_burns_its_token() {
         kms_key_id: Some("key-1".to_owned()),
         ..request("a").specification
     };
-    let asked = CreateVolume {
-        specification,
-        client_token: Some("t".to_owned()),
-        ..request("a")
-    };
+    let asked = CreateVolume { specification, client_token: Some("t".to_owned()), ..request("a") };
     let volume = world.create_volume(asked.clone()).unwrap().id;
     pass(&mut world, 5);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Error);
@@ -70,34 +57,15 @@ fn what_ebs_does_not_offer_is_refused() {
     };
     for (asked, code) in [
         (with(|it| it.iops = Some(99_999)), "InvalidParameterValue"),
-        (
-            with(|it| it.throughput = Some(5_000)),
-            "InvalidParameterValue",
-        ),
-        (
-            with(|it| it.throughput = Some(1_000)),
-            "InvalidParameterValue",
-        ),
-        (
-            with(|it| it.volume_type = Some("gp9".to_owned())),
-            "InvalidParameterValue",
-        ),
+        (with(|it| it.throughput = Some(5_000)), "InvalidParameterValue"),
+        (with(|it| it.throughput = Some(1_000)), "InvalidParameterValue"),
+        (with(|it| it.volume_type = Some("gp9".to_owned())), "InvalidParameterValue"),
         (with(|it| it.size_gib = None), "MissingParameter"),
-        (
-            with(|it| it.multi_attach = Some(true)),
-            "InvalidParameterCombination",
-        ),
-        (
-            with(|it| it.snapshot_id = Some("snap-1".to_owned())),
-            "InvalidSnapshot.NotFound",
-        ),
+        (with(|it| it.multi_attach = Some(true)), "InvalidParameterCombination"),
+        (with(|it| it.snapshot_id = Some("snap-1".to_owned())), "InvalidSnapshot.NotFound"),
         (request("q"), "InvalidParameterValue"),
     ] {
-        assert_eq!(
-            world.create_volume(asked.clone()).unwrap_err().code(),
-            code,
-            "{asked:?}"
-        );
+        assert_eq!(world.create_volume(asked.clone()).unwrap_err().code(), code, "{asked:?}");
     }
     assert_eq!(world.volumes().count(), 0);
 }
@@ -106,47 +74,22 @@ fn what_ebs_does_not_offer_is_refused() {
 fn filters_select_and_unknown_ones_are_refused() {
     let mut world = world();
     let pool = |name: &str| Tags::from([("pool".to_owned(), name.to_owned())]);
-    let red = world
-        .create_volume(CreateVolume {
-            tags: pool("red-1"),
-            ..request("a")
-        })
-        .unwrap()
-        .id;
-    world
-        .create_volume(CreateVolume {
-            tags: pool("blue"),
-            ..request("b")
-        })
-        .unwrap();
+    let red = world.create_volume(CreateVolume { tags: pool("red-1"), ..request("a") }).unwrap().id;
+    world.create_volume(CreateVolume { tags: pool("blue"), ..request("b") }).unwrap();
     world.create_volume(request("c")).unwrap();
     let found = |filters: &[Filter]| -> Vec<String> {
-        let page = world
-            .describe_volumes(&[], filters, &PageRequest::default())
-            .unwrap();
+        let page = world.describe_volumes(&[], filters, &PageRequest::default()).unwrap();
         page.items.into_iter().map(|volume| volume.id).collect()
     };
-    assert_eq!(
-        found(&[Filter::new("tag:pool", "red-*")]),
-        std::slice::from_ref(&red)
-    );
+    assert_eq!(found(&[Filter::new("tag:pool", "red-*")]), std::slice::from_ref(&red));
     assert_eq!(found(&[Filter::new("tag-key", "pool")]).len(), 2);
     assert_eq!(
-        found(&[
-            Filter::new("tag-key", "pool"),
-            Filter::new("status", "available")
-        ])
-        .len(),
+        found(&[Filter::new("tag-key", "pool"), Filter::new("status", "available")]).len(),
         0
     );
-    assert_eq!(
-        found(&[Filter::new("availability-zone", "eu-central-1?")]).len(),
-        3
-    );
+    assert_eq!(found(&[Filter::new("availability-zone", "eu-central-1?")]).len(), 3);
     let unknown = [Filter::new("colour", "red")];
-    let refused = world
-        .describe_volumes(&[], &unknown, &PageRequest::default())
-        .unwrap_err();
+    let refused = world.describe_volumes(&[], &unknown, &PageRequest::default()).unwrap_err();
     assert_eq!(refused.code(), "InvalidParameterValue");
 }
 
@@ -155,9 +98,7 @@ fn one_unknown_id_fails_the_whole_describe() {
     let mut world = world();
     let volume = new_volume(&mut world, "a");
     let ids = [volume, "vol-0123".to_owned()];
-    let refused = world
-        .describe_volumes(&ids, &[], &PageRequest::default())
-        .unwrap_err();
+    let refused = world.describe_volumes(&ids, &[], &PageRequest::default()).unwrap_err();
     assert_eq!(refused.code(), "InvalidVolume.NotFound");
     assert_eq!(refused.message(), "The volume 'vol-0123' does not exist.");
 }
@@ -168,33 +109,20 @@ fn an_attached_volume_cannot_be_deleted_and_a_free_one_goes() {
     let volume = new_volume(&mut world, "a");
     let instance = running(&mut world, "a");
     world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
-    assert_eq!(
-        world.delete_volume(&volume).unwrap_err().code(),
-        "VolumeInUse"
-    );
+    assert_eq!(world.delete_volume(&volume).unwrap_err().code(), "VolumeInUse");
     let free = new_volume(&mut world, "a");
     world.delete_volume(&free).unwrap();
     pass(&mut world, 5);
-    assert_eq!(
-        world.volume(&free).unwrap_err().code(),
-        "InvalidVolume.NotFound"
-    );
+    assert_eq!(world.volume(&free).unwrap_err().code(), "InvalidVolume.NotFound");
 }
 
 #[test]
 fn a_lagging_describe_shows_what_was_before() {
     let lag = Some(Duration::from_secs(3));
-    let mut world = with(Config {
-        stale_describe: lag,
-        ..Config::default()
-    });
+    let mut world = with(Config { stale_describe: lag, ..Config::default() });
     let volume = world.create_volume(request("a")).unwrap().id;
     let seen = |world: &World| {
-        world
-            .describe_volumes(&[], &[], &PageRequest::default())
-            .unwrap()
-            .items
-            .pop()
+        world.describe_volumes(&[], &[], &PageRequest::default()).unwrap().items.pop()
     };
     assert_eq!(seen(&world), None, "a new volume is not in describes yet");
     pass(&mut world, 10);
@@ -204,12 +132,7 @@ fn a_lagging_describe_shows_what_was_before() {
     world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
     let shown = |world: &World| {
         let ids = [volume.clone()];
-        world
-            .describe_volumes(&ids, &[], &PageRequest::default())
-            .unwrap()
-            .items
-            .remove(0)
-            .state
+        world.describe_volumes(&ids, &[], &PageRequest::default()).unwrap().items.remove(0).state
     };
     assert_eq!(shown(&world), VolumeState::Available);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
