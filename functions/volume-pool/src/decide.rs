@@ -223,7 +223,13 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
     let shown = seen.described.group_instance.as_ref().map(|instance| &instance.state);
     let phase = seen.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase);
     if !matches!(phase, Phase::Leaving { .. }) && may_lag(subject, seen, now) {
-        return look_again(seen, Reason::NotYetWaiting { state });
+        return look_again(
+            seen,
+            match shown {
+                Some(_) => Reason::NotYetWaiting { state },
+                None => Reason::NotInGroup,
+            },
+        );
     }
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
@@ -428,10 +434,8 @@ fn commit(transaction: Option<Transaction>, reason: Reason) -> Decision {
 /// waits, the same answer may be taken a moment later.
 fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Reason) -> Decision {
     let tries = match &seen.answers.asked {
-        Some(asked) if asked.hook == action.hook && asked.transition == action.transition => {
-            seen.answers.no_active_action
-        }
-        Some(_) | None => 0,
+        Some(asked) if asked.hook != action.hook || asked.transition != action.transition => 0,
+        Some(_) | None => seen.answers.no_active_action,
     };
     match tries {
         0 => effect(Effect::Complete(action, result), reason),

@@ -38,11 +38,15 @@ pub(super) fn decide(
         Ok(decision) => return decision,
         Err(alarms) => alarms,
     };
-    if !fresh.is_empty() && !zone.earlier.is_empty() && !seen.answers.served {
-        return decision(
-            Step::Serve(place.clone()),
-            Reason::EarlierWaiters { count: zone.earlier.len() },
-        );
+    if !fresh.is_empty() && !zone.earlier.is_empty() {
+        let reason = Reason::EarlierWaiters { count: zone.earlier.len() };
+        let mut decision = if seen.answers.served {
+            rest(true, Some(action), reason)
+        } else {
+            decision(Step::Serve(place.clone()), reason)
+        };
+        decision.alarms = alarms;
+        return decision;
     }
     let reason = match zone.coming.get(zone.earlier.len()).or(zone.coming.last()) {
         Some(coming) => {

@@ -36,6 +36,9 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
     };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
+        Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen, &action) => {
+            commit(transition::close(claim, now), Reason::BoundForWarmPool)
+        }
         Some((claim, Phase::Waiting { place, .. })) => {
             choose::decide(subject, seen, now, claim, place, action)
         }
@@ -219,11 +222,17 @@ fn attached_here(
     attachment: &Attachment,
 ) -> Option<Decision> {
     let volume = wanted.volume.clone();
-    let at_its_device = attachment.device == wanted.device.as_str();
+    let at_its_device = attachment
+        .device
+        .parse::<DeviceName>()
+        .is_ok_and(|device| device.attachment_point() == wanted.device.attachment_point());
     match &attachment.state {
         // An earlier run gave another name to a stuck attachment, and was about to take it off: what EC2 shows now may
         // be older than that.
-        AttachmentState::Attached | AttachmentState::Attaching if !at_its_device => {
+        AttachmentState::Attaching if !at_its_device => {
+            Some(take_off(seen, volume.clone(), Reason::StuckAttaching { volume }))
+        }
+        AttachmentState::Attached if !at_its_device => {
             Some(take_off(seen, volume.clone(), Reason::WrongDevice { volume }))
         }
         AttachmentState::Attached if seen.answers.detaching.contains(&volume) => {
@@ -278,12 +287,12 @@ fn attach(
     if !running(seen) {
         return wait(subject, seen, action, Reason::InstancePending);
     }
+    if seen.answers.attaching.get(&volume).is_some_and(|sent| now.since(*sent) < DESCRIBE_LAG) {
+        return look(seen, Reason::Attaching { volume });
+    }
     if taken(seen, &wanted.device) {
         let reason = Reason::DeviceTaken { volume, device: wanted.device.clone() };
         return another_device(seen, (claim, slot), wanted, reason);
-    }
-    if seen.answers.attaching.get(&volume).is_some_and(|sent| now.since(*sent) < DESCRIBE_LAG) {
-        return look(seen, Reason::Attaching { volume });
     }
     match seen.answers.attach_refused.get(&volume) {
         // A describe may lag behind the state that EC2 refused it for: look again, then ask again.

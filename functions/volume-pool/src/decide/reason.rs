@@ -66,7 +66,7 @@ pub enum Reason {
     LookAtPool,
     /// no slot is free and none is coming: tagged volumes in other people's hands may explain it
     LookForStrangers,
-    /// {count} earlier waiters are served first
+    /// {count} earlier waiters are due what is free: they are served first
     EarlierWaiters {
         /// How many.
         count: usize,
