@@ -17,7 +17,7 @@ use crate::answers::{Answers, Next};
 use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide, waiting_action};
 use crate::event::Action;
 use crate::ids::{InstanceId, VolumeId};
-use crate::observation::VolumeState;
+use crate::observation::{Described, VolumeState};
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Claim, Guard, Key, List, Phase, Place, Record, Slot};
@@ -438,7 +438,7 @@ impl ActionLoop {
         }
         // Whoever rests with an action waiting keeps it alive; a heartbeat needs no guard.
         let heartbeat = heartbeat
-            .or_else(|| waiting_action(&self.subject, &self.seen))
+            .or_else(|| self.waiting_action())
             .filter(|_| work_left && self.seen.answers.completed.is_none());
         match heartbeat {
             Some(action) => {
@@ -447,6 +447,16 @@ impl ActionLoop {
             }
             None => self.rest(&rest),
         }
+    }
+
+    /// The action to keep alive. Where nothing could be observed, what the event or the record says of it.
+    fn waiting_action(&self) -> Option<Action> {
+        if self.seen.described != Described::default() {
+            return waiting_action(&self.subject, &self.seen);
+        }
+        let event = self.subject.event.as_ref().map(|event| &event.action);
+        let recorded = self.claim.as_ref().filter(|claim| claim.answered.is_none());
+        event.or(recorded.and_then(|claim| claim.action.as_ref())).cloned()
     }
 
     fn rest(&mut self, rest: &Rest) -> Request {

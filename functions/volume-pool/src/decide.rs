@@ -158,13 +158,7 @@ pub fn waiting_action(subject: &Subject, seen: &Observation) -> Option<Action> {
             Transition::Launching
         }
         Some(LifecycleState::TerminatingWait) => Transition::Terminating,
-        Some(_) => return None,
-        // Nothing was seen yet: what the event says, or the record.
-        None => {
-            let event = subject.event.as_ref().map(|event| &event.action);
-            let recorded = seen.claim.as_ref().filter(|claim| claim.answered.is_none());
-            return event.or(recorded.and_then(|claim| claim.action.as_ref())).cloned();
-        }
+        Some(_) | None => return None,
     };
     match open_action(subject, seen, transition) {
         OpenAction::Open(action) => Some(action),
@@ -222,6 +216,9 @@ fn forgotten(seen: &Observation, now: Timestamp) -> bool {
 fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String) -> Decision {
     let shown = seen.described.group_instance.as_ref().map(|instance| &instance.state);
     let phase = seen.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase);
+    if behind_hint(subject, seen) && !matches!(phase, Phase::Closed) {
+        return look_again(seen, Reason::NotYetWaiting { state });
+    }
     if !matches!(phase, Phase::Leaving { .. }) && may_lag(subject, seen, now) {
         return look_again(
             seen,
@@ -244,6 +241,11 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
             rest(false, None, Reason::NothingWaitedFor { state })
         }
     }
+}
+
+/// Whether EC2's event has said more than its describe shows: the instance is gone, and nothing else will say so again.
+fn behind_hint(subject: &Subject, seen: &Observation) -> bool {
+    subject.hint == Some(InstanceState::Terminated) && seen.described.instance.is_some()
 }
 
 /// Whether an action without an answer was taken up so recently that Auto Scaling may not show it yet.

@@ -39,6 +39,17 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
         Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen, &action) => {
             commit(transition::close(claim, now), Reason::BoundForWarmPool)
         }
+        // What it still holds from an earlier life is released; it is parked without.
+        Some((claim, Phase::Leased { .. })) if bound_for_warm_pool(seen, &action) => {
+            let begun = seen.slot.as_ref().and_then(|slot| {
+                let why = Reason::BoundForWarmPool.to_string();
+                transition::begin_release(claim, slot, Some(&action), now, &why)
+            });
+            commit(begun, Reason::BoundForWarmPool)
+        }
+        Some((_, Phase::Leaving { .. })) if bound_for_warm_pool(seen, &action) => {
+            complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool)
+        }
         Some((claim, Phase::Waiting { place, .. })) => {
             choose::decide(subject, seen, now, claim, place, action)
         }
