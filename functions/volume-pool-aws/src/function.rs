@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{error, info};
 use volume_pool::decide::Subject;
-use volume_pool::event::{Event, LifecycleEvent};
-use volume_pool::ids::InstanceId;
+use volume_pool::event::{ActionResult, Event, LifecycleEvent};
+use volume_pool::ids::{ActionToken, InstanceId};
 use volume_pool::invocation::LoopReport;
 use volume_pool::observation::InstanceState;
 use volume_pool::ports::{Clock, PortError};
@@ -80,20 +80,8 @@ impl Function {
     pub async fn start(variable: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
         let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let table = given(TABLE).ok_or(FunctionError::NoTable)?;
-        let operation_timeout = match given(OPERATION_TIMEOUT_MS) {
-            None => OPERATION_TIMEOUT,
-            Some(seen) => match seen.parse() {
-                Ok(millis @ 100..=60_000) => Duration::from_millis(millis),
-                Ok(_) | Err(_) => {
-                    let expected = "a number of milliseconds from 100 to 60000, or remove it";
-                    return Err(FunctionError::Variable {
-                        name: OPERATION_TIMEOUT_MS,
-                        seen,
-                        expected,
-                    });
-                }
-            },
-        };
+        let operation_timeout =
+            given(OPERATION_TIMEOUT_MS).map_or(Ok(OPERATION_TIMEOUT), millis)?;
         let ports = connect(Settings { operation_timeout, ..Settings::new(table) }).await?;
         let hook_prefix = given(HOOK_PREFIX).unwrap_or_else(|| DEFAULT_HOOK_PREFIX.to_owned());
         Ok(Self { ports, hook_prefix, operation_timeout })
@@ -155,6 +143,16 @@ impl Function {
     }
 }
 
+fn millis(seen: String) -> Result<Duration, FunctionError> {
+    let millis = seen.parse().ok().filter(|millis| (100..=60_000).contains(millis));
+    let expected = "a number of milliseconds from 100 to 60000, or remove it";
+    millis.map(Duration::from_millis).ok_or(FunctionError::Variable {
+        name: OPERATION_TIMEOUT_MS,
+        seen,
+        expected,
+    })
+}
+
 /// The wide line of the invocation, one line for each waiter that it served, and one for each alarm.
 fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
     for part in &report.loops {
@@ -175,10 +173,10 @@ fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
         asg = action.map(|action| action.group.as_str()),
         hook = action.map(|action| action.hook.as_str()),
         transition = action.map(|action| tracing::field::debug(action.transition)),
-        action_token = action.and_then(|action| action.token.as_ref()).map(|token| token.as_str()),
+        action_token = action.and_then(|action| action.token.as_ref()).map(ActionToken::as_str),
         slot,
         result,
-        answered = main.and_then(|part| part.journal.answered).map(volume_pool::event::ActionResult::as_str),
+        answered = main.and_then(|part| part.journal.answered).map(ActionResult::as_str),
         steps,
         refusals = main.map(|part| part.journal.refusals.join("; ")),
         failures = main.map(|part| part.journal.failures.join("; ")),

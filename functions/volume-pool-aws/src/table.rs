@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use aws_sdk_dynamodb::waiters::table_exists::WaitUntilTableExistsError;
-use serde_json::{Value, json};
+use serde::Deserialize;
 
 use crate::classify;
 
@@ -31,6 +31,14 @@ const CREATION_TIMEOUT: Duration = Duration::from_mins(1);
 /// Why there is no table to use.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// The definition can't be read.
+    #[error("table {table}: malformed definition")]
+    Malformed {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
     /// The request could not be put together.
     #[error("table {table}: incomplete definition")]
     Definition {
@@ -57,48 +65,62 @@ pub enum TableError {
     },
 }
 
-/// The body of the `CreateTable` request, for those who speak to DynamoDB without the SDK.
-pub fn definition(table: &str) -> Value {
-    json!({
-        "TableName": table,
-        "AttributeDefinitions": [
-            {"AttributeName": PARTITION_KEY, "AttributeType": ScalarAttributeType::S.as_str()},
-            {"AttributeName": SORT_KEY, "AttributeType": ScalarAttributeType::S.as_str()},
-        ],
-        "KeySchema": [
-            {"AttributeName": PARTITION_KEY, "KeyType": KeyType::Hash.as_str()},
-            {"AttributeName": SORT_KEY, "KeyType": KeyType::Range.as_str()},
-        ],
-        "BillingMode": BillingMode::PayPerRequest.as_str(),
-    })
+/// The table as `CreateTable` takes it, but for its name. Local runs, which don't have the SDK, read the same file.
+const DEFINITION: &str = include_str!("table.json");
+
+/// The `CreateTable` request, as the file has it.
+fn request(table: &str) -> Result<CreateTableInput, TableError> {
+    let name = || table.to_owned();
+    let definition: Definition = serde_json::from_str(DEFINITION)
+        .map_err(|source| TableError::Malformed { table: name(), source })?;
+    let mut request = CreateTableInput::builder()
+        .table_name(table)
+        .billing_mode(BillingMode::from(definition.billing_mode.as_str()));
+    let incomplete =
+        |source: BuildError| TableError::Definition { table: name(), source: source.into() };
+    for attribute in definition.attribute_definitions {
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(attribute.attribute_name)
+            .attribute_type(ScalarAttributeType::from(attribute.attribute_type.as_str()))
+            .build();
+        request = request.attribute_definitions(attribute.map_err(incomplete)?);
+    }
+    for key in definition.key_schema {
+        let key = KeySchemaElement::builder()
+            .attribute_name(key.attribute_name)
+            .key_type(KeyType::from(key.key_type.as_str()))
+            .build();
+        request = request.key_schema(key.map_err(incomplete)?);
+    }
+    request.build().map_err(incomplete)
 }
 
-/// The `CreateTable` request as the SDK takes it.
-pub fn request(table: &str) -> Result<CreateTableInput, BuildError> {
-    let text = |name: &str| {
-        AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S)
-            .build()
-    };
-    let key = |name: &str, kind: KeyType| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
-    };
-    CreateTableInput::builder()
-        .table_name(table)
-        .attribute_definitions(text(PARTITION_KEY)?)
-        .attribute_definitions(text(SORT_KEY)?)
-        .key_schema(key(PARTITION_KEY, KeyType::Hash)?)
-        .key_schema(key(SORT_KEY, KeyType::Range)?)
-        .billing_mode(BillingMode::PayPerRequest)
-        .build()
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Definition {
+    attribute_definitions: Vec<Attribute>,
+    key_schema: Vec<KeyElement>,
+    billing_mode: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Attribute {
+    attribute_name: String,
+    attribute_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct KeyElement {
+    attribute_name: String,
+    key_type: String,
 }
 
 /// Creates the table where it does not exist (`CreateTable`), and waits until it can be used.
 pub async fn create(client: &Client, table: &str) -> Result<(), TableError> {
     let name = || table.to_owned();
-    let request = request(table)
-        .map_err(|source| TableError::Definition { table: name(), source: source.into() })?;
+    let request = request(table)?;
     let created = client
         .create_table()
         .set_table_name(request.table_name)
@@ -127,22 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plain_definition_and_the_request_of_the_sdk_say_the_same() {
-        let plain = definition("leases");
+    fn the_table_has_the_keys_that_items_are_written_under_and_nothing_else() {
         let request = request("leases").unwrap();
-        assert_eq!(plain["TableName"], json!(request.table_name().unwrap()));
-        assert_eq!(plain["BillingMode"], json!(request.billing_mode().unwrap().as_str()));
-        let attributes: Vec<Value> = request
-            .attribute_definitions()
-            .iter()
-            .map(|it| json!({"AttributeName": it.attribute_name(), "AttributeType": it.attribute_type().as_str()}))
-            .collect();
-        assert_eq!(plain["AttributeDefinitions"], json!(attributes));
-        let keys: Vec<Value> = request
-            .key_schema()
-            .iter()
-            .map(|it| json!({"AttributeName": it.attribute_name(), "KeyType": it.key_type().as_str()}))
-            .collect();
-        assert_eq!(plain["KeySchema"], json!(keys));
+        let keys: Vec<(&str, &KeyType)> =
+            request.key_schema().iter().map(|it| (it.attribute_name(), it.key_type())).collect();
+        assert_eq!(keys, [(PARTITION_KEY, &KeyType::Hash), (SORT_KEY, &KeyType::Range)]);
+        assert_eq!(request.attribute_definitions().len(), 2);
+        assert_eq!(request.table_name(), Some("leases"));
+        assert_eq!(request.billing_mode(), Some(&BillingMode::PayPerRequest));
     }
 }

@@ -125,6 +125,38 @@ fn a_waiter_that_is_bound_for_the_warm_pool_is_leased_no_slot() {
     );
 }
 
+/// An instance id lives twice: on its way into the pool, and when it is taken out of it.
+#[test]
+fn a_late_duplicate_of_the_way_into_the_warm_pool_does_not_cost_a_waiter_its_place() {
+    let mut situation = Situation::waiting();
+    let earlier = Action {
+        token: Some("launch-0".parse().unwrap()),
+        destination: Some("WarmPool".to_owned()),
+        ..launch_action()
+    };
+    situation.subject.event = Some(event(earlier, Some(POLICY)));
+    situation.zone().free = vec![free_slot(0)];
+    situation.gives_transaction("lease", &slot_free(0));
+}
+
+#[test]
+fn a_slot_leased_before_the_instance_was_bound_for_the_warm_pool_is_not_attached_there() {
+    let mut situation = Situation::leased();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    let decided = situation.decided();
+    assert!(!matches!(decided.step, Step::Effect(Effect::Attach(..))), "{}", decided.reason);
+}
+
+#[test]
+fn an_attachment_at_another_device_than_the_one_on_record_is_taken_off_again() {
+    let mut situation = Situation::attached();
+    situation.slot().volumes[0].device = device("/dev/sdg");
+    let reason = Reason::WrongDevice { volume: volume(1) };
+    situation.gives_effect(Effect::Detach(volume(1)), &reason);
+    situation.slot().volumes[0].device = device("/dev/xvdf");
+    situation.gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
+}
+
 #[test]
 fn a_group_in_mode_observe_gets_continue_and_nothing_else() {
     let mut situation = Situation::launching();
@@ -378,6 +410,49 @@ fn found(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
 fn with_no_free_slot_tagged_volumes_are_looked_for() {
     let situation = Situation::waiting();
     situation.gives(&Step::Look(Look::Candidates(place())), &Reason::LookForVolumes);
+}
+
+#[test]
+fn before_names_are_given_out_every_volume_of_the_pool_is_looked_at() {
+    let mut situation = found(vec![available(9)]);
+    situation.seen.pool = None;
+    situation.gives(&Step::Look(Look::Pool(place().pool)), &Reason::LookAtPool);
+}
+
+#[test]
+fn a_new_slot_takes_no_name_that_a_volume_elsewhere_goes_by() {
+    let mut situation = found(vec![available(9)]);
+    let mut elsewhere = tagged(5, &[(tags::SLOT, "cassandra-6")]);
+    elsewhere.zone = "eu-central-1b".parse().unwrap();
+    situation.seen.pool.as_mut().unwrap().push(elsewhere);
+    let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
+    assert_eq!(written_slot(&transaction).id, slot_id(7));
+}
+
+#[test]
+fn a_copy_does_not_take_the_name_of_an_original_in_another_zone_or_in_use() {
+    let mut elsewhere = tagged(5, &[(tags::SLOT, "cassandra-0")]);
+    elsewhere.zone = "eu-central-1b".parse().unwrap();
+    for original in [elsewhere, on(5, 77, AttachmentState::Attached)] {
+        let mut situation = found(vec![tagged(9, &[(tags::SLOT, "cassandra-0")])]);
+        situation.seen.attached = Some(Vec::new());
+        let candidates = situation.seen.candidates.as_mut().unwrap();
+        candidates.pool = Some(Pool { version: 3, next_index: 7, ..Pool::new(place().pool) });
+        situation.seen.pool.as_mut().unwrap().push(original);
+        situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+        let alarms = not_adopted(&situation.alarms());
+        assert!(alarms[0].contains("names the same slot"), "{alarms:?}");
+    }
+}
+
+#[test]
+fn with_the_table_lost_and_slots_in_use_nothing_is_adopted() {
+    let mut situation = found(vec![available(9)]);
+    situation.seen.attached = Some(Vec::new());
+    situation.seen.pool.as_mut().unwrap().push(on(5, 77, AttachmentState::Attached));
+    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    let alarm = Alarm::PoolUnknown { pool: place().pool, volume: volume(5) };
+    assert_eq!(situation.alarms(), [alarm]);
 }
 
 #[test]
@@ -639,6 +714,8 @@ fn an_attachment_stuck_for_90_seconds_gets_another_device_on_record_before_it_is
     assert_eq!(changed.volumes[0].device, device("/dev/sdg"));
     situation.seen.slot = Some(changed);
     situation.gives_effect(Effect::Detach(volume(1)), &stuck);
+    situation.seen.answers.detaching.insert(volume(1));
+    situation.gives(&Step::Poll, &stuck);
     situation.show(available(1));
     situation.gives_effect(
         Effect::Attach(volume(1), device("/dev/sdg")),
@@ -773,11 +850,10 @@ fn a_volume_in_creation_or_in_use_by_nobody_yet_is_waited_for() {
 fn an_attached_volume_that_would_be_deleted_with_the_instance_is_set_to_stay() {
     let mut situation = Situation::attached();
     situation.attachment(1).delete_on_termination = DeleteOnTermination::Delete;
-    situation.attachment(1).device = "/dev/xvdf".to_owned();
-    situation.gives_effect(
-        Effect::KeepOnTermination("/dev/xvdf".to_owned()),
-        &Reason::KeepVolume { volume: volume(1) },
-    );
+    let keep = Reason::KeepVolume { volume: volume(1) };
+    situation.gives_effect(Effect::KeepOnTermination("/dev/sdf".to_owned()), &keep);
+    situation.seen.answers.kept.insert("/dev/sdf".to_owned());
+    situation.gives(&Step::Poll, &keep);
 }
 
 #[test]
@@ -811,6 +887,30 @@ fn missing_tags_are_set_on_the_volumes_and_then_on_the_instance() {
 }
 
 #[test]
+fn an_instance_that_can_not_be_told_its_volumes_is_held_with_an_alarm() {
+    let mut situation = Situation::attached();
+    situation.seen.described.instance.as_mut().unwrap().tags.clear();
+    situation.seen.answers.tags_refused = 3;
+    situation.rests(Some(launch_action()), &Reason::TagsRefused);
+    assert_eq!(situation.alarms(), [Alarm::TagsRefused]);
+}
+
+#[test]
+fn what_was_attached_is_taken_off_again_before_its_slot_is_set_apart() {
+    let mut situation = Situation::attached();
+    situation.slot().volumes.push(slot_volume("log", 2, "/dev/sdg"));
+    situation.show(on(2, 77, AttachmentState::Attached));
+    let undo = Reason::Undo { volume: volume(1) };
+    situation.gives_effect(Effect::Detach(volume(1)), &undo);
+    situation.seen.answers.detaching.insert(volume(1));
+    situation.gives(&Step::Poll, &undo);
+    situation.show(available(1));
+    let problem = "it is attached to i-0000004d, which never held the slot".to_owned();
+    let reason = Reason::Quarantine { volume: volume(2), problem };
+    situation.gives_transaction("quarantine", &reason);
+}
+
+#[test]
 fn a_verified_slot_lets_the_launch_continue() {
     Situation::attached().gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
 }
@@ -830,6 +930,7 @@ fn one_volume_of_several_is_not_enough_to_continue() {
 fn an_answer_that_finds_no_active_action_is_sent_again_and_then_left_to_reconcile() {
     let mut situation = Situation::attached();
     let verified = Reason::Verified { slot: slot_id(0) };
+    situation.seen.answers.asked = Some(launch_action());
     for tries in 1..3 {
         situation.seen.answers.no_active_action = tries;
         situation.seen.answers.polls = tries - 1;
@@ -838,7 +939,7 @@ fn an_answer_that_finds_no_active_action_is_sent_again_and_then_left_to_reconcil
         situation.gives_effect(go_on(), &verified);
     }
     situation.seen.answers.no_active_action = 3;
-    situation.rests(None, &Reason::NoActiveActionYet);
+    situation.rests(Some(launch_action()), &Reason::NoActiveActionYet);
 }
 
 /// Nothing of it is on record, so nobody would come back to it.
@@ -913,8 +1014,35 @@ fn past_its_hook_a_launched_instance_is_settled() {
         situation.shown_as(state.clone());
         situation.settles(&Reason::NothingWaitedFor { state: state.to_string() });
         situation.seen.claim = None;
+        situation.subject.event = None;
         situation.settles(&Reason::NothingWaitedFor { state: state.to_string() });
     }
+}
+
+/// Auto Scaling's describe may lag behind its own event.
+#[test]
+fn an_action_just_taken_up_is_not_given_up_because_auto_scaling_does_not_show_it_yet() {
+    for waiting in [claim(), waiting_claim()] {
+        let mut situation = Situation::launching();
+        situation.seen.claim = Some(Claim { opened_at: seconds_ago(119), ..waiting });
+        situation.shown_as(LifecycleState::InService);
+        let reason = Reason::NotYetWaiting { state: "InService".to_owned() };
+        situation.gives(&Step::Poll, &reason);
+        situation.claim().opened_at = seconds_ago(120);
+        assert_ne!(situation.decided().reason, reason);
+        situation.claim().opened_at = seconds_ago(1);
+        situation.claim().answered = Some(ActionResult::Continue);
+        assert_ne!(situation.decided().reason, reason);
+    }
+}
+
+#[test]
+fn an_event_that_names_another_group_is_not_believed() {
+    let mut situation = Situation::launching();
+    let action = Action { group: "cassandra-b".parse().unwrap(), ..launch_action() };
+    situation.subject.event = Some(event(action, Some(POLICY)));
+    let group = launch_action().group;
+    situation.gives(&Step::Look(Look::Hooks(group)), &Reason::ActionUnknown);
 }
 
 #[test]
@@ -924,6 +1052,7 @@ fn a_waiter_whose_launch_is_over_leaves_the_queue() {
     let reason = Reason::LaunchOver { state: "InService".to_owned() };
     let transaction = situation.gives_transaction("close", &reason);
     assert_eq!(written_claim(&transaction).0.phase, Phase::Closed);
+    assert_eq!(situation.alarms(), [Alarm::InServiceWithoutSlot]);
 }
 
 #[test]
@@ -943,8 +1072,10 @@ fn an_instance_that_does_not_wait_yet_is_looked_at_again_and_then_come_back_to()
 fn a_waiter_that_auto_scaling_does_not_show_is_not_let_go() {
     let mut situation = Situation::waiting();
     situation.seen.described.group_instance = None;
+    situation.subject.event = None;
+    situation.claim().answered = Some(ActionResult::Continue);
     situation.gives(&Step::Poll, &Reason::NotInGroup);
-    situation.seen.answers.polls = 4;
+    situation.seen.answers.polls = 8;
     situation.rests(None, &Reason::NotInGroup);
 }
 
@@ -952,6 +1083,8 @@ fn a_waiter_that_auto_scaling_does_not_show_is_not_let_go() {
 fn an_event_of_an_instance_that_nobody_shows_yet_is_looked_into_again() {
     let mut situation = Situation::launching();
     situation.seen.described = volume_pool::observation::Described::default();
+    situation.gives(&Step::Poll, &Reason::NotInGroup);
+    situation.seen.claim = Some(Claim { opened_at: seconds_ago(60), ..claim() });
     situation.gives(&Step::Poll, &Reason::NotInGroup);
 }
 

@@ -354,6 +354,7 @@ fn no_slot_is_released_without_evidence() {
 fn once_the_holder_is_terminated_a_describe_is_enough() {
     let mut situation = Situation::leaving(LeaveMode::Terminate);
     situation.subject.event = None;
+    situation.claim().answered = Some(ActionResult::Continue);
     situation.seen.described.group_instance = None;
     situation.runs_as(InstanceState::Terminated);
     situation.rests(None, &waiting_for_termination());
@@ -399,12 +400,13 @@ fn after_continue_without_a_release_the_claim_stays_open_until_the_termination_s
 #[test]
 fn a_terminating_answer_that_finds_no_active_action_is_sent_again_and_then_left_to_reconcile() {
     let mut situation = Situation::leaving(LeaveMode::Terminate);
+    situation.seen.answers.asked = Some(terminate_action());
     situation.seen.answers.no_active_action = 1;
     situation.gives(&Step::Poll, &Reason::NoActiveActionYet);
     situation.seen.answers.polls = 1;
     situation.gives_effect(go_on(), &Reason::LeaveToTermination);
     situation.seen.answers.no_active_action = 3;
-    situation.rests(None, &Reason::NoActiveActionYet);
+    situation.rests(Some(terminate_action()), &Reason::NoActiveActionYet);
 }
 
 #[test]
@@ -432,6 +434,7 @@ fn unknown(since: u64) -> Situation {
     situation.seen.described.group_instance = None;
     situation.seen.described.instance = None;
     situation.claim().since = seconds_ago(since);
+    situation.claim().answered = Some(ActionResult::Continue);
     situation
 }
 
@@ -443,6 +446,23 @@ fn an_instance_that_ec2_and_auto_scaling_forgot_takes_detachvolumes_own_answer_a
     situation.gives_effect(Effect::Detach(volume(1)), &confirm());
     situation.seen.answers.not_attached.insert(volume(1));
     situation.gives_transaction("release", &detached());
+    situation.seen.answers.not_attached.clear();
+    situation.seen.answers.holder_unknown.insert(volume(1));
+    situation.gives_transaction("release", &detached());
+}
+
+#[test]
+fn that_the_holder_is_unknown_is_no_answer_while_anything_still_knows_it() {
+    let mut situation = unknown(3600);
+    situation.show(available(1));
+    situation.seen.answers.holder_unknown.insert(volume(1));
+    situation.claim().since = seconds_ago(599);
+    situation.rests(None, &waiting_for_termination());
+    let mut known = Situation::leaving(LeaveMode::Stop);
+    known.runs_as(InstanceState::Stopped);
+    known.show(available(1));
+    known.seen.answers.holder_unknown.insert(volume(1));
+    known.gives_effect(Effect::Detach(volume(1)), &confirm());
 }
 
 #[test]
@@ -464,10 +484,39 @@ fn a_forgotten_waiter_leaves_the_queue() {
 }
 
 #[test]
-fn a_terminating_instance_that_ec2_does_not_show_goes_on() {
+fn a_leaving_instance_that_ec2_does_not_show_for_once_is_looked_at_again_and_not_touched() {
     let mut situation = Situation::leaving(LeaveMode::Stop);
     situation.seen.described.instance = None;
-    situation.gives_effect(go_on(), &Reason::InstanceForgotten);
+    situation.show(available(1));
+    situation.gives(&Step::Poll, &Reason::InstanceNotShown);
+    situation.seen.answers.polls = 8;
+    situation.rests(Some(terminate_action()), &Reason::InstanceNotShown);
+}
+
+#[test]
+fn a_volume_that_is_not_shown_for_long_does_not_hold_up_the_termination_and_keeps_its_slot() {
+    let mut situation = Situation::leaving(LeaveMode::Stop);
+    situation.runs_as(InstanceState::Stopped);
+    situation.seen.described.volumes.clear();
+    situation.claim().since = seconds_ago(600);
+    situation.gives_effect(go_on(), &Reason::VolumeNotShown { volume: volume(1) });
+    assert_eq!(situation.alarms(), [Alarm::VolumeMissing { volume: volume(1) }]);
+}
+
+#[test]
+fn a_detachment_is_asked_for_with_growing_pauses_and_six_times_in_a_run_at_most() {
+    let mut situation = Situation::leaving(LeaveMode::Stop);
+    situation.runs_as(InstanceState::Stopped);
+    situation.show(available(1));
+    situation.seen.answers.detaching.insert(volume(1));
+    situation.seen.answers.detachments = 5;
+    situation.seen.answers.polls = 4;
+    situation.gives(&Step::Poll, &confirm());
+    situation.seen.answers.polls = 5;
+    situation.gives_effect(Effect::Detach(volume(1)), &confirm());
+    situation.seen.answers.detachments = 6;
+    situation.seen.answers.polls = 6;
+    situation.rests(Some(terminate_action()), &confirm());
 }
 
 /// Its claim is closed to reconcile, so this event may be the last anyone hears of it.

@@ -11,7 +11,7 @@ use situation::{
     seconds, seconds_ago, slot_id, terminate_action, volume, waiting_claim,
 };
 use volume_pool::Timestamp;
-use volume_pool::decide::Subject;
+use volume_pool::decide::{Effect, Subject};
 use volume_pool::event::{ActionResult, Transition};
 use volume_pool::observation::{
     AttachmentState, DeleteOnTermination, InstanceState, LifecycleState,
@@ -480,7 +480,10 @@ fn a_denied_call_is_not_tried_again() {
     let denied = PortError::Denied { call: "ec2:AttachVolume", problem: "no".to_owned() };
     run.until("AttachVolume").answer(Response::Failed(denied.clone()));
     assert_eq!(run.ended().ending, Ending::Failed(denied));
-    assert_eq!(run.trace[run.trace.len() - 2..], ["AttachVolume 1", "commit rest"]);
+    assert_eq!(
+        run.trace[run.trace.len() - 4..],
+        ["AttachVolume 1", "read claim", "RecordLifecycleActionHeartbeat 1", "commit rest"]
+    );
     assert_eq!(run.world.claim(1).guard, None);
 }
 
@@ -580,7 +583,10 @@ fn out_of_time_it_begins_nothing_new_and_rests_with_work_left() {
     run.until("read claim+slot").world.now = NOW.plus(seconds(52));
     let before = run.trace.len();
     assert_eq!(run.ended().ending, Ending::WorkLeft);
-    assert_eq!(run.since(before), ["read claim+slot", "commit rest"]);
+    assert_eq!(
+        run.since(before),
+        ["read claim+slot", "RecordLifecycleActionHeartbeat 1", "commit rest"]
+    );
     let claim = run.world.claim(1);
     assert_eq!((&claim.guard, claim.open), (&None, true));
 }
@@ -612,17 +618,17 @@ fn calls_without_a_pause_between(run: &Run, call: &str) -> bool {
 
 /// `DescribeVolumes` may lag behind `ModifyInstanceAttribute`.
 #[test]
-fn a_volume_set_to_stay_is_not_set_again_and_again_while_the_describe_lags() {
+fn a_volume_set_to_stay_is_polled_and_not_set_again_while_the_describe_lags() {
     let mut world =
         launch_with_a_free_slot().with_claim(leased_claim()).with(Record::Slot(leased_slot()));
     let mut lagging = on(1, 1, AttachmentState::Attached);
     lagging.attachments[0].delete_on_termination = DeleteOnTermination::Delete;
     world.volumes.insert(volume(1), lagging);
     let mut run = Run::of_loop(launch(), world);
-    for _ in 0..3 {
-        run.until("ModifyInstanceAttribute").answer(Response::Answered(Ok(())));
-    }
-    assert!(!calls_without_a_pause_between(&run, "ModifyInstanceAttribute"), "{:?}", run.trace);
+    run.until("ModifyInstanceAttribute").answer(Response::Answered(Ok(())));
+    assert_eq!(run.ended().ending, Ending::WorkLeft);
+    assert_eq!(run.only(&["Modify", "Complete"]), ["ModifyInstanceAttribute 1"]);
+    assert!(!run.only(&["pause"]).is_empty());
 }
 
 #[test]
@@ -635,24 +641,34 @@ fn a_refused_detachment_is_not_sent_again_without_a_pause() {
     assert!(!calls_without_a_pause_between(&run, "DetachVolume"), "{:?}", run.trace);
 }
 
-/// The instance has its volumes; what a tag is for can wait.
-#[test]
-fn tags_that_can_not_be_set_do_not_hold_up_the_launch() {
+fn with_tags_refused_on(prefix: &str) -> Run {
     let mut run = Run::of_loop(launch(), launch_with_a_free_slot());
     while !matches!(run.request, Request::Finish(_)) {
-        if run.now_asks().starts_with("CreateTags") {
-            let refusal = Refusal::Other("TagLimitExceeded".to_owned());
-            run.answer(Response::Answered(Err(refusal)));
-        } else {
-            run.step();
+        match &run.request {
+            Request::Effect(_, Effect::Tag(resource, _)) if resource.starts_with(prefix) => {
+                let refusal = Refusal::Other("TagLimitExceeded".to_owned());
+                run.answer(Response::Answered(Err(refusal)));
+            }
+            _ => run.step(),
         }
     }
-    assert_eq!(
-        run.world.answered.len(),
-        1,
-        "{} calls of CreateTags",
-        run.only(&["CreateTags"]).len()
-    );
+    run
+}
+
+#[test]
+fn tags_that_a_volume_refuses_do_not_hold_up_the_launch() {
+    let run = with_tags_refused_on("vol-");
+    assert_eq!(run.world.answered.len(), 1, "{:?}", run.trace);
+}
+
+/// An instance finds its volumes by its tags.
+#[test]
+fn tags_that_the_instance_refuses_are_tried_three_times_and_then_hold_the_launch() {
+    let run = with_tags_refused_on("i-");
+    assert_eq!(run.world.answered, []);
+    assert_eq!(run.only(&["CreateTags"]).len(), 1 + 3, "{:?}", run.trace);
+    assert_eq!(run.only(&["Record"]).len(), 1);
+    assert!(run.world.claim(1).open);
 }
 
 #[test]
@@ -677,13 +693,18 @@ fn a_detachment_that_ec2_accepts_after_it_said_not_attached_takes_that_word_back
 /// Nothing has been heard of it for hours, so its claim is at rest; the look that finds it gone must not forget that.
 #[test]
 fn a_forgotten_instance_at_rest_lets_go_of_its_slot() {
-    let world = World::new()
+    let mut world = World::new()
         .with_volume(available(1))
         .with(Record::Slot(leased_slot()))
         .with_claim(Claim { open: false, since: hours_ago(3), ..leased_claim() });
-    let mut run = Run::of_invocation("me", subject(None), world);
-    run.ended();
-    assert_eq!(run.world.slot(0).state, SlotState::Free, "{:?}", run.trace);
+    for minutes in [0, 11] {
+        world.now = NOW.plus(seconds(minutes * 60));
+        let name = format!("run-{minutes}");
+        let mut run = Run::of_invocation(&name, subject(None), world);
+        run.ended();
+        world = run.world;
+    }
+    assert_eq!(world.slot(0).state, SlotState::Free);
 }
 
 // Serving.
@@ -732,6 +753,35 @@ fn the_waiters_are_looked_for_after_the_release_is_written() {
     let mut run = Run::of_invocation("me", termination(), termination_in(LeaveMode::Detach));
     run.until("commit release").step();
     assert_eq!(run.now_asks(), "read waiting+free");
+}
+
+#[test]
+fn the_oldest_waiter_is_looked_at_first() {
+    let world = with_a_waiter(termination_in(LeaveMode::Detach));
+    let since = seconds_ago(31);
+    let world = world.with_instance(3, LifecycleState::PendingWait).with_claim(Claim {
+        instance: instance(3),
+        phase: Phase::Waiting { place: place(), since },
+        since,
+        ..claim()
+    });
+    let mut run = Run::of_invocation("me", termination(), world);
+    run.until("read waiting+free").step();
+    let expected = Request::Read { keys: vec![Key::Claim(instance(3))], lists: Vec::new() };
+    assert_eq!(run.request, expected);
+}
+
+#[test]
+fn with_no_slot_free_a_pass_bothers_no_waiter() {
+    let world = World::new().with_instance(1, LifecycleState::TerminatingWait);
+    let world = with_a_waiter(world.with_claim(waiting_claim()));
+    let mut run = Run::of_invocation("me", termination(), world);
+    run.ended();
+    assert_eq!(
+        run.only(&["commit close", "read waiting+free"]),
+        ["commit close", "read waiting+free"]
+    );
+    assert_eq!(run.world.claim(2).version, claim().version, "{:?}", run.trace);
 }
 
 #[test]
@@ -806,7 +856,7 @@ fn a_pass_begins_no_waiter_when_the_time_is_up() {
     let mut run = Run::of_invocation("me", termination(), world);
     run.until("read waiting+free").world.now = NOW.plus(seconds(52));
     run.ended();
-    assert_eq!(run.only(&["commit lease"]), [""; 0]);
+    assert_eq!(run.world.claim(2).version, claim().version, "{:?}", run.trace);
     assert_eq!(run.world.claim(1).guard, None);
 }
 

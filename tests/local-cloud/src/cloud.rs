@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynoxide::Database;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
@@ -38,6 +38,9 @@ use crate::world::{CloudEvent, World};
 use clock::WallClock;
 use engine::Engine;
 use router::Router;
+
+/// The lease table's definition: the one that the functions' own crate has, which can't be depended on without the SDK.
+const TABLE: &str = include_str!("../../../functions/volume-pool-aws/src/table.json");
 
 /// What people's own programs sign with. Nothing checks it.
 const ACCESS_KEY: &str = "AKIALOCALCLOUDPERSON";
@@ -276,21 +279,10 @@ fn endpoint(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// Creates the lease table. This is the one place that knows its keys here; the definition itself belongs to
-/// volume-pool-aws, which this crate cannot depend on.
+/// Creates the lease table.
 fn create_lease_table(database: &Database, table: &str) -> Result<(), DynamoError> {
-    let request = json!({
-        "TableName": table,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
-            { "AttributeName": "pk", "AttributeType": "S" },
-            { "AttributeName": "sk", "AttributeType": "S" },
-        ],
-        "KeySchema": [
-            { "AttributeName": "pk", "KeyType": "HASH" },
-            { "AttributeName": "sk", "KeyType": "RANGE" },
-        ],
-    });
+    let mut request: Value = serde_json::from_str(TABLE)?;
+    request["TableName"] = table.into();
     database.create_table(serde_json::from_value(request)?)?;
     Ok(())
 }

@@ -225,7 +225,7 @@ impl Clock for InProcess {
 
 fn named<'a>(instance: &'a InstanceId, action: &'a Action) -> ActionName<'a> {
     ActionName {
-        token: action.token.as_ref().map(|token| token.as_str()),
+        token: action.token.as_ref().map(volume_pool::ids::ActionToken::as_str),
         instance: Some(instance.as_str()),
     }
 }

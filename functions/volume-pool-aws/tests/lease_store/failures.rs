@@ -19,7 +19,7 @@ async fn a_missing_table_is_denied_by_name() {
         elsewhere.list(&List::Open, 1).await.unwrap_err(),
         elsewhere.commit(&put).await.unwrap_err(),
         elsewhere.poke(&instance(0), &invocation(1)).await.unwrap_err(),
-        elsewhere.take_poke(&instance(0)).await.unwrap_err(),
+        elsewhere.take_poke(&instance(0), &invocation(1)).await.unwrap_err(),
     ] {
         assert!(matches!(error, PortError::Denied { .. }), "{error}");
         assert!(error.to_string().contains("no table \"no-such-table\""), "{error}");

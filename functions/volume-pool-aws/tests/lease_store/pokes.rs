@@ -24,7 +24,9 @@ async fn a_poke_keeps_the_guard_from_resting_until_it_is_taken_back() {
     let there = Record::Claim(guarded.clone());
     assert_eq!(read_one(&leases, &there).await, there, "a poke leaves the record as it is");
 
-    leases.take_poke(&guarded.instance).await.unwrap();
+    leases.take_poke(&guarded.instance, &invocation(2)).await.unwrap();
+    assert_eq!(leases.commit(&rest).await.unwrap(), Commit::Conflict, "it was not theirs to take");
+    leases.take_poke(&guarded.instance, &invocation(1)).await.unwrap();
     assert_eq!(leases.commit(&rest).await.unwrap(), Commit::Committed);
 }
 
@@ -61,7 +63,7 @@ async fn neither_a_poke_nor_taking_it_back_brings_a_claim_into_being() {
     let table = Table::start().await;
     let leases = table.leases();
     leases.poke(&instance(0), &invocation(1)).await.unwrap();
-    leases.take_poke(&instance(0)).await.unwrap();
+    leases.take_poke(&instance(0), &invocation(1)).await.unwrap();
     let put = transaction(vec![Write::Put(Record::Claim(claim(0)), Expect::Absent)]);
     assert_eq!(leases.commit(&put).await.unwrap(), Commit::Committed);
 }

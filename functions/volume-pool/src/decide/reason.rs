@@ -55,7 +55,7 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
-    /// tagged volumes that no record knows become {count} new slots
+    /// tagged volumes that no record knows become slots: {count} of them
     Adopt {
         /// How many.
         count: usize,
