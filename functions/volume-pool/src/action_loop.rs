@@ -142,6 +142,7 @@ impl ActionLoop {
                 self.describe()
             }
             (State::Describing, Response::Described(described)) => {
+                self.seen.answers.contradicted_by(&described);
                 self.seen.described = described;
                 self.reread()
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::decide::Effect;
 use crate::event::{Action, ActionResult};
 use crate::ids::{DeviceName, VolumeId};
+use crate::observation::Described;
 use crate::ports::Refusal;
 use crate::time::Timestamp;
 
@@ -82,6 +83,15 @@ impl Answers {
         self.not_attached.clear();
         self.detaching.clear();
         self.holder_unknown.clear();
+    }
+
+    /// A volume that is shown attached is attached, whatever EC2 said of it before.
+    pub fn contradicted_by(&mut self, described: &Described) {
+        let attached = described.volumes.values().filter(|volume| volume.attachment().is_some());
+        for volume in attached {
+            self.not_attached.remove(&volume.id);
+            self.holder_unknown.remove(&volume.id);
+        }
     }
 
     fn forget_detached(&mut self, volume: &VolumeId) {

@@ -93,14 +93,9 @@ fn an_instance_that_launches_again_under_its_old_id_joins_the_queue_again() {
 
 #[test]
 fn a_launch_bound_for_the_warm_pool_goes_on_without_a_slot() {
-    let mut by_event = Situation::launching();
-    let action = Action { destination: Some("WarmPool".to_owned()), ..launch_action() };
-    by_event.subject.event = Some(event(action.clone(), Some(POLICY)));
-    by_event
-        .gives_effect(Effect::Complete(action, ActionResult::Continue), &Reason::BoundForWarmPool);
-    let mut by_state = Situation::launching();
-    by_state.shown_as(LifecycleState::WarmedPendingWait);
-    by_state.gives_effect(go_on(), &Reason::BoundForWarmPool);
+    let mut situation = Situation::launching();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.gives_effect(go_on(), &Reason::BoundForWarmPool);
 }
 
 #[test]

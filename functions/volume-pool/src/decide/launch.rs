@@ -36,18 +36,18 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
     };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
-        Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen, &action) => {
+        Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen) => {
             commit(transition::close(claim, now), Reason::BoundForWarmPool)
         }
         // What it still holds from an earlier life is released; it is parked without.
-        Some((claim, Phase::Leased { .. })) if bound_for_warm_pool(seen, &action) => {
+        Some((claim, Phase::Leased { .. })) if bound_for_warm_pool(seen) => {
             let begun = seen.slot.as_ref().and_then(|slot| {
                 let why = Reason::BoundForWarmPool.to_string();
                 transition::begin_release(claim, slot, Some(&action), now, &why)
             });
             commit(begun, Reason::BoundForWarmPool)
         }
-        Some((_, Phase::Leaving { .. })) if bound_for_warm_pool(seen, &action) => {
+        Some((_, Phase::Leaving { .. })) if bound_for_warm_pool(seen) => {
             complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool)
         }
         Some((claim, Phase::Waiting { place, .. })) => {
@@ -65,7 +65,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
 }
 
 fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
-    if bound_for_warm_pool(seen, &action) {
+    if bound_for_warm_pool(seen) {
         return complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool);
     }
     let (policy, alarm) = match policy(subject, seen) {
@@ -96,13 +96,10 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
         .with_alarm(alarm)
 }
 
-fn bound_for_warm_pool(seen: &Observation, action: &Action) -> bool {
-    let warmed = seen
-        .described
-        .group_instance
-        .as_ref()
-        .is_some_and(|instance| instance.state == LifecycleState::WarmedPendingWait);
-    warmed || action.destination.as_deref() == Some("WarmPool")
+/// By the state alone: an event's Destination may be that of an earlier action of the same instance, come late.
+fn bound_for_warm_pool(seen: &Observation) -> bool {
+    let shown = seen.described.group_instance.as_ref();
+    shown.is_some_and(|instance| instance.state == LifecycleState::WarmedPendingWait)
 }
 
 /// The group's record with this policy as its last good one, if that is news.
