@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::action::Action;
 use crate::allowance::Allowance;
 use crate::answers::{Answers, Next};
 use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide, waiting_action};
-use crate::event::Action;
 use crate::ids::{InstanceId, VolumeId};
 use crate::observation::{Described, VolumeState};
 use crate::policy::{Mode, Policy};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::Effect;
-use crate::event::{Action, ActionResult};
+use crate::action::{Action, ActionResult};
+use crate::effect::Effect;
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::Described;
 use crate::ports::Refusal;

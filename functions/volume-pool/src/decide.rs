@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::answers::Answers;
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
-use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, VolumeId};
+use crate::ids::{GroupName, InstanceId, PoolName};
 use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume, tags};
 use crate::policy::{Policy, PolicyError};
 use crate::record::{Claim, Group, Phase, Place, Slot};
@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 use crate::transition::{self, Transaction};
 use crate::zone::{Candidates, ZoneView};
 
+pub use crate::effect::Effect;
 pub use reason::{Alarm, Reason};
 
 /// Whom the decision is about, and what brought it up.
@@ -106,25 +107,6 @@ pub enum Look {
     Attached(Place),
     /// Every volume with the pool's tag, in all zones and states.
     Pool(PoolName),
-}
-
-/// One call that changes something in AWS, for the instance that the decision is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// `AttachVolume`
-    Attach(VolumeId, DeviceName),
-    /// `DetachVolume`
-    Detach(VolumeId),
-    /// `ModifyInstanceAttribute`, for the volume at this device.
-    KeepOnTermination(String),
-    /// `StopInstances`
-    Stop,
-    /// `CreateTags`
-    Tag(String, BTreeMap<String, String>),
-    /// `CompleteLifecycleAction`
-    Complete(Action, ActionResult),
-    /// `RecordLifecycleActionHeartbeat`
-    Heartbeat(Action),
 }
 
 /// How often an answer that found no active action is sent before reconcile goes on with it.

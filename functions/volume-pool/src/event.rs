@@ -1,11 +1,13 @@
 //! Events as EventBridge delivers them. They are hints: Auto Scaling emits lifecycle events on a best-effort basis
 //! ("Amazon EventBridge events reference", Amazon EC2 Auto Scaling), so an event says where to look, never what is so.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ids::{ActionToken, GroupName, HookName, InstanceId, InvalidId};
+use crate::ids::{InstanceId, InvalidId};
 use crate::observation::InstanceState;
+
+pub use crate::action::{Action, ActionResult, Transition};
 
 /// What an event asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,54 +36,6 @@ pub struct LifecycleEvent {
     pub action: Action,
     /// `NotificationMetadata`, as it came.
     pub metadata: Option<String>,
-}
-
-/// One occurrence of a lifecycle hook for one instance: what `CompleteLifecycleAction` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Action {
-    /// The group.
-    pub group: GroupName,
-    /// The hook.
-    pub hook: HookName,
-    /// The action's token; absent where the action was found without its event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<ActionToken>,
-    /// Launching or terminating.
-    pub transition: Transition,
-    /// Where the instance is bound for: `AutoScalingGroup`, `WarmPool` or `EC2`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub destination: Option<String>,
-}
-
-/// The two transitions that hooks exist for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Transition {
-    /// `autoscaling:EC2_INSTANCE_LAUNCHING`
-    #[serde(rename = "autoscaling:EC2_INSTANCE_LAUNCHING")]
-    Launching,
-    /// `autoscaling:EC2_INSTANCE_TERMINATING`
-    #[serde(rename = "autoscaling:EC2_INSTANCE_TERMINATING")]
-    Terminating,
-}
-
-/// The answer to a lifecycle action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum ActionResult {
-    /// Go on.
-    Continue,
-    /// Give up: a launching instance is terminated and replaced.
-    Abandon,
-}
-
-impl ActionResult {
-    /// As `CompleteLifecycleAction` spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Continue => "CONTINUE",
-            Self::Abandon => "ABANDON",
-        }
-    }
 }
 
 /// An event of a kind that is ours but does not hold what such an event holds. Trying again can't mend it.

@@ -10,10 +10,12 @@
 //! released, [`action_loop`] and [`invocation`] run all that without I/O, asking by [`request`], and [`shell`] carries it out over the
 //! [`ports`]. No AWS SDK, no async runtime and no clock in here.
 
+pub mod action;
 pub mod action_loop;
 pub mod allowance;
 pub mod answers;
 pub mod decide;
+pub mod effect;
 pub mod event;
 pub mod evidence;
 pub mod ids;

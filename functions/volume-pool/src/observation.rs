@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::{Action, Transition};
+use crate::action::{Action, Transition};
 use crate::ids::{GroupName, HookName, InstanceId, VolumeId, Zone};
 use crate::time::Timestamp;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::event::{Action, ActionResult};
+use crate::action::{Action, ActionResult};
 use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, VolumeId};
 use crate::observation::{GroupInstance, Hook, Instance, Volume, VolumeState};
 use crate::record::{Key, List, Place, Record};

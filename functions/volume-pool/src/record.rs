@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Action, ActionResult};
+use crate::action::{Action, ActionResult};
 use crate::ids::{
     DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone,
 };

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::action::ActionResult;
 use crate::decide::{Alarm, Look, Reason, Step};
-use crate::event::ActionResult;
 use crate::ids::SlotId;
 
 /// What one loop did.

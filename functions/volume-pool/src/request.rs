@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::decide::Effect;
+use crate::effect::Effect;
 use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, VolumeId};
 use crate::observation::{Described, Hook, Volume, VolumeState};
 use crate::ports::{Commit, Poke, PortError, Refusal};
@@ -108,21 +108,6 @@ impl Request {
             Self::Pause(_) => "pause",
             Self::Serve(_) => "serve",
             Self::Finish(_) => "finish",
-        }
-    }
-}
-
-impl Effect {
-    /// The AWS call that carries it out.
-    pub const fn call(&self) -> &'static str {
-        match self {
-            Self::Attach(..) => "ec2:AttachVolume",
-            Self::Detach(_) => "ec2:DetachVolume",
-            Self::KeepOnTermination(_) => "ec2:ModifyInstanceAttribute",
-            Self::Stop => "ec2:StopInstances",
-            Self::Tag(..) => "ec2:CreateTags",
-            Self::Complete(..) => "autoscaling:CompleteLifecycleAction",
-            Self::Heartbeat(_) => "autoscaling:RecordLifecycleActionHeartbeat",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Action, ActionResult, Transition};
+use crate::action::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{

@@ -1,0 +1,53 @@
+//! Lifecycle actions: what Auto Scaling waits for an answer to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ActionToken, GroupName, HookName};
+
+/// One occurrence of a lifecycle hook for one instance: what `CompleteLifecycleAction` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Action {
+    /// The group.
+    pub group: GroupName,
+    /// The hook.
+    pub hook: HookName,
+    /// The action's token; absent where the action was found without its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<ActionToken>,
+    /// Launching or terminating.
+    pub transition: Transition,
+    /// Where the instance is bound for: `AutoScalingGroup`, `WarmPool` or `EC2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+}
+
+/// The two transitions that hooks exist for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Transition {
+    /// `autoscaling:EC2_INSTANCE_LAUNCHING`
+    #[serde(rename = "autoscaling:EC2_INSTANCE_LAUNCHING")]
+    Launching,
+    /// `autoscaling:EC2_INSTANCE_TERMINATING`
+    #[serde(rename = "autoscaling:EC2_INSTANCE_TERMINATING")]
+    Terminating,
+}
+
+/// The answer to a lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ActionResult {
+    /// Go on.
+    Continue,
+    /// Give up: a launching instance is terminated and replaced.
+    Abandon,
+}
+
+impl ActionResult {
+    /// As `CompleteLifecycleAction` spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "CONTINUE",
+            Self::Abandon => "ABANDON",
+        }
+    }
+}
