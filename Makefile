@@ -30,7 +30,7 @@ test: ## Run every test, on loopback only, no AWS account needed
 
 check: ## Format, lints (warnings are errors) and, where cargo-deny is installed, licences and sources
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked --keep-going -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 	else echo 'cargo-deny is not installed, so licences and sources are not checked: cargo install cargo-deny --locked'; fi
 

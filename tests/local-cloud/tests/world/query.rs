@@ -66,7 +66,7 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let good = "AvailabilityZone=eu-central-1a&Size=10&DryRun=true";
     assert_eq!(refused(&ec2(&mut world, "CreateVolume", good)), (412, "DryRunOperation"));
     let bad = "AvailabilityZone=mars&Size=10&DryRun=true";
-    assert_eq!(refused(&ec2(&mut world, "CreateVolume", bad)), (400, "InvalidParameterValue"));
+    assert_eq!(refused(&ec2(&mut world, "CreateVolume", bad)), (400, "InvalidZone.NotFound"));
     assert_eq!(world.volumes().count(), 0);
 }
 

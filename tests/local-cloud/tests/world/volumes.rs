@@ -63,7 +63,7 @@ fn what_ebs_does_not_offer_is_refused() {
         (with(|it| it.size_gib = None), "MissingParameter"),
         (with(|it| it.multi_attach = Some(true)), "InvalidParameterCombination"),
         (with(|it| it.snapshot_id = Some("snap-1".to_owned())), "InvalidSnapshot.NotFound"),
-        (request("q"), "InvalidParameterValue"),
+        (request("q"), "InvalidZone.NotFound"),
     ] {
         assert_eq!(world.create_volume(asked.clone()).unwrap_err().code(), code, "{asked:?}");
     }
