@@ -241,6 +241,15 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
         Some(event) => claim.action.as_ref() != Some(&event.action) || claim.answered.is_none(),
         None => claim.action.is_some() && claim.answered.is_none(),
     };
+    let action = subject.event.as_ref().map(|event| &event.action).or(claim.action.as_ref());
+    // A describe that lags shows what was before, and a launch comes to these only after its hooks.
+    let past_launch = action.is_some_and(|action| action.transition == Transition::Launching)
+        && seen.described.group_instance.as_ref().is_some_and(|shown| {
+            matches!(shown.state, LifecycleState::PendingProceed | LifecycleState::InService)
+        });
+    if past_launch {
+        return false;
+    }
     let answered_now = seen.answers.completed.is_some();
     let lag = if seen.described.group_instance.is_some() { LAG } else { UNKNOWN };
     unanswered && !answered_now && now.since(claim.opened_at) < lag

@@ -1020,14 +1020,25 @@ fn an_action_just_taken_up_is_not_given_up_because_auto_scaling_does_not_show_it
     for waiting in [claim(), waiting_claim()] {
         let mut situation = Situation::launching();
         situation.seen.claim = Some(Claim { opened_at: seconds_ago(119), ..waiting });
-        situation.shown_as(LifecycleState::InService);
-        let reason = Reason::NotYetWaiting { state: "InService".to_owned() };
+        situation.shown_as(LifecycleState::Other("Standby".to_owned()));
+        let reason = Reason::NotYetWaiting { state: "Standby".to_owned() };
         situation.gives(&Step::Poll, &reason);
         situation.claim().opened_at = seconds_ago(120);
         assert_ne!(situation.decided().reason, reason);
         situation.claim().opened_at = seconds_ago(1);
         situation.claim().answered = Some(ActionResult::Continue);
         assert_ne!(situation.decided().reason, reason);
+    }
+}
+
+/// A describe that lags shows what was before the launch hook, never what comes after it.
+#[test]
+fn a_launch_without_its_answer_on_record_is_over_once_auto_scaling_shows_what_comes_after() {
+    for state in [LifecycleState::PendingProceed, LifecycleState::InService] {
+        let mut situation = Situation::attached();
+        situation.claim().opened_at = seconds_ago(1);
+        situation.shown_as(state.clone());
+        situation.settles(&Reason::NothingWaitedFor { state: state.to_string() });
     }
 }
 
