@@ -27,6 +27,12 @@ impl MemoryLeases {
         self.items().values().map(|item| item.record.clone()).collect()
     }
 
+    /// Has `look` look at every record, without copying them.
+    pub fn view<T>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T) -> T {
+        let items = self.items();
+        look(&mut items.values().map(|item| &item.record))
+    }
+
     fn items(&self) -> MutexGuard<'_, BTreeMap<(String, String), Item>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }

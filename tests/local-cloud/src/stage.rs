@@ -1,45 +1,67 @@
 //! The functions on the world in virtual time, on one thread: events are delivered to them, each call takes a while,
 //! and any number of invocations interleave at every call. The machine that runs is the one that runs in Lambda.
 //!
-//! The safety rules are asserted after every step of the world, so a scenario that ends well has been safe all along.
+//! How long calls and deliveries take, and who comes first where several are due at once, is drawn from the world's
+//! seed: another seed is another interleaving, the same seed the same history.
+//!
+//! The safety rules are asserted after every step of the world and at every call, so a scenario that ends well has
+//! been safe all along. What the stage itself can't make sense of is an error too, never passed over.
+
+mod conduct;
+mod functions;
+mod safety;
+mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use volume_pool::decide::Subject;
+use volume_pool::Timestamp;
 use volume_pool::event::Event;
-use volume_pool::ids::{InstanceId, InvocationId};
-use volume_pool::invocation::{Invocation, LoopReport};
+use volume_pool::invocation::LoopReport;
 use volume_pool::observation::InstanceState;
-use volume_pool::ports::Ports;
-use volume_pool::record::{Claim, Phase, Record, Slot, SlotState};
-use volume_pool::request::{Ending, Request, Response};
-use volume_pool::{Allowance, Timestamp, shell};
+use volume_pool::record::{Claim, Record, Slot, SlotState};
 
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
-use crate::world::{self, AttachmentState, Config, LifecycleState, World};
+use crate::world::{Config, LifecycleState, World};
+
+use functions::Running;
+use trace::Trace;
 
 /// What hook names of ours begin with.
 pub const HOOK_PREFIX: &str = "stateful-asg";
-/// How long one call takes.
-const CALL: Duration = Duration::from_millis(20);
-/// How long an event is under way.
-const DELIVERY: Duration = Duration::from_millis(200);
-/// The timeout of the functions, and how long the last call of one may go on for.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many milliseconds one call takes, at least and at most.
+const CALL_MILLIS: (u64, u64) = (5, 60);
+/// How many milliseconds an event is under way, at least and at most.
+const DELIVERY_MILLIS: (u64, u64) = (100, 400);
 /// How often reconcile runs, and how long Lambda waits before it tries a failed event again.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
+/// Keeps what the stage draws apart from what the world draws from the same seed.
+const STAGE_SEED: u64 = 0x5354_4147_4500;
 
-/// When an invocation dies: at its call of this number, counted over all invocations.
+/// What goes wrong with one call of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// Before the call is made.
-    Before(usize),
-    /// After the call took effect, before its answer is seen.
-    After(usize),
+pub enum Fault {
+    /// The function dies before the call is made.
+    DiesBefore,
+    /// The function dies after the call took effect, before its answer is seen.
+    DiesAfter,
+    /// The call takes effect, and its answer is lost.
+    LostReply,
+    /// The call takes no effect and is not answered: it was throttled, say.
+    Refused,
+    /// The call hangs until the function is ended at its timeout, and takes effect as late as a call under way then
+    /// can.
+    Hangs,
+}
+
+/// Whether a lifecycle action of ours may end by its timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeouts {
+    /// Rule 9: somebody answers it, or keeps it alive.
+    Broken,
+    /// The scenario has reason to expect it.
+    Expected,
 }
 
 /// The functions, the world and the records.
@@ -51,12 +73,14 @@ pub struct Stage {
     pub leases: MemoryLeases,
     /// How often each event is delivered.
     pub copies: usize,
-    /// Where an invocation dies.
-    pub crash: Option<Crash>,
+    /// What goes wrong, at the call of this number, counted over all invocations from 1.
+    pub fault: Option<(usize, Fault)>,
     /// Whether an event whose invocation died is tried again; reconcile runs in any case.
     pub retries: bool,
     /// Whether reconcile runs each minute.
     pub reconciles: bool,
+    /// Whether actions of ours may time out.
+    pub timeouts: Timeouts,
     /// Which events are lost.
     pub loses: fn(&Event) -> bool,
     /// The calls made so far.
@@ -64,31 +88,45 @@ pub struct Stage {
     /// What the loops did, in the order of their ends.
     pub reports: Vec<LoopReport>,
     running: Vec<Running>,
-    deliveries: BTreeMap<(Timestamp, u64), Event>,
+    deliveries: BTreeMap<(Timestamp, u64), Delivery>,
     next_reconcile: Timestamp,
     sequence: u64,
+    rng: fastrand::Rng,
+    /// The attachments that the functions made, as volume and instance; those of people are none of theirs.
+    attached: BTreeSet<(String, String)>,
+    /// What was broken by a call or an event, and not by the state of things.
+    broken: Vec<String>,
+    trace: Trace,
 }
 
-#[derive(Debug)]
-struct Running {
-    invocation: Invocation,
-    request: Request,
-    due: Timestamp,
-    number: u64,
-    /// What Lambda tries again when the invocation dies, and when.
-    retry: (Timestamp, Event),
+/// An event on its way.
+#[derive(Debug, Clone)]
+struct Delivery {
+    event: Event,
+    /// Which attempt of Lambda's it is, from 1.
+    attempt: u32,
+}
+
+/// What is due next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Delivery,
+    Reconcile,
+    Invocation(u64),
 }
 
 impl Stage {
     /// A stage on a new world.
     pub fn new(config: Config, now: Timestamp) -> Self {
+        let rng = fastrand::Rng::with_seed(config.seed ^ STAGE_SEED);
         Self {
             cloud: InProcess::new(World::new(config, now)),
             leases: MemoryLeases::default(),
             copies: 1,
-            crash: None,
+            fault: None,
             retries: true,
             reconciles: true,
+            timeouts: Timeouts::Broken,
             loses: |_| false,
             calls: 0,
             reports: Vec::new(),
@@ -96,13 +134,17 @@ impl Stage {
             deliveries: BTreeMap::new(),
             next_reconcile: now.plus(MINUTE),
             sequence: 0,
+            rng,
+            attached: BTreeSet::new(),
+            broken: Vec::new(),
+            trace: Trace::default(),
         }
     }
 
     /// Delivers an event to the functions now.
     pub fn deliver(&mut self, event: Event) {
         let at = self.cloud.world().now();
-        self.deliver_at(at, event);
+        self.deliver_at(at, Delivery { event, attempt: 1 });
     }
 
     /// Lets time pass until `done`, for at most `limit`. The error says what broke, or what was still missing.
@@ -125,24 +167,25 @@ impl Stage {
         let end = self.cloud.world().now().plus(duration);
         while self.step(end)? <= end {}
         self.cloud.world().advance(end);
-        self.take_events();
-        Ok(())
+        self.take_events()
     }
 
     /// The claims on record.
     pub fn claims(&self) -> Vec<Claim> {
-        let records = self.leases.records().into_iter();
-        records
-            .filter_map(|record| if let Record::Claim(claim) = record { Some(claim) } else { None })
-            .collect()
+        let claim = |record: &Record| match record {
+            Record::Claim(claim) => Some(claim.clone()),
+            _ => None,
+        };
+        self.leases.view(|records| records.filter_map(claim).collect())
     }
 
     /// The slots on record.
     pub fn slots(&self) -> Vec<Slot> {
-        let records = self.leases.records().into_iter();
-        records
-            .filter_map(|record| if let Record::Slot(slot) = record { Some(slot) } else { None })
-            .collect()
+        let slot = |record: &Record| match record {
+            Record::Slot(slot) => Some(slot.clone()),
+            _ => None,
+        };
+        self.leases.view(|records| records.filter_map(slot).collect())
     }
 
     /// Which volume each instance in service of a group has, by its slot's name.
@@ -163,272 +206,94 @@ impl Stage {
 
     /// One step of whatever is due first; answers when that was, or would be if it lies beyond `end`.
     fn step(&mut self, end: Timestamp) -> Result<Timestamp, String> {
-        self.take_events();
+        self.take_events()?;
         let world_due = self.cloud.world().next_due();
-        let delivery_due = self.deliveries.first_key_value().map(|((at, _), _)| *at);
-        let running_due = self.running.iter().map(|running| (running.due, running.number)).min();
-        let reconcile_due = self.reconciles.then_some(self.next_reconcile);
-        let dues = [world_due, delivery_due, running_due.map(|(due, _)| due), reconcile_due];
-        let Some(at) = dues.into_iter().flatten().min() else {
-            return Ok(end.plus(CALL));
+        let ours_due = self.due().map(|(at, _)| at).min();
+        let Some(at) = world_due.into_iter().chain(ours_due).min() else {
+            return Ok(end.plus(Duration::from_millis(1)));
         };
         if at > end {
             return Ok(at);
         }
         self.cloud.world().advance(at);
         if world_due == Some(at) {
-            self.take_events();
-        } else if delivery_due == Some(at) {
-            if let Some((_, event)) = self.deliveries.pop_first() {
-                self.begin(event);
-            }
-        } else if reconcile_due == Some(at) {
-            self.next_reconcile = at.plus(MINUTE);
-            self.begin(Event::Schedule);
-        } else if let Some((_, number)) = running_due {
-            self.carry_on(number);
+            self.take_events()?;
+        } else {
+            self.take_turn(at)?;
         }
         let broken = self.violations();
         if broken.is_empty() {
-            Ok(at)
-        } else {
-            Err(format!("at {at}: {}\n{}", broken.join("; "), self.summary()))
+            return Ok(at);
+        }
+        Err(format!("at {at}: {}\n{}\n{}", broken.join("; "), self.trace, self.summary()))
+    }
+
+    /// What of the functions is due when.
+    fn due(&self) -> impl Iterator<Item = (Timestamp, Next)> {
+        let delivery = self.deliveries.first_key_value().map(|((at, _), _)| (*at, Next::Delivery));
+        let reconcile = self.reconciles.then_some((self.next_reconcile, Next::Reconcile));
+        let running =
+            self.running.iter().map(|running| (running.due, Next::Invocation(running.number)));
+        delivery.into_iter().chain(reconcile).chain(running)
+    }
+
+    /// One of those that are due at `at` has its turn.
+    fn take_turn(&mut self, at: Timestamp) -> Result<(), String> {
+        let due: Vec<Next> =
+            self.due().filter(|(due, _)| *due == at).map(|(_, next)| next).collect();
+        let next = self.rng.choice(due).ok_or("nothing is due after all")?;
+        match next {
+            Next::Delivery => {
+                let (_, event) = self.deliveries.pop_first().ok_or("no event is due after all")?;
+                self.begin(&event)
+            }
+            Next::Reconcile => {
+                self.next_reconcile = at.plus(MINUTE);
+                self.begin(&Delivery { event: Event::Schedule, attempt: 1 })
+            }
+            Next::Invocation(number) => self.carry_on(number),
         }
     }
 
-    fn take_events(&mut self) {
-        let events = self.cloud.world().drain_events();
+    /// Takes the world's events, to be delivered, and what happened in it.
+    fn take_events(&mut self) -> Result<(), String> {
+        let (events, happenings) = {
+            let mut world = self.cloud.world();
+            (world.drain_events(), world.drain_happenings())
+        };
+        for happening in happenings {
+            self.watch(&happening);
+            self.trace.note(happening.at, happening.text);
+        }
         for event in events {
-            let Ok(parsed) = Event::parse(&event.body, HOOK_PREFIX) else {
-                continue;
-            };
-            let relevant = match &parsed {
-                Event::Lifecycle(_) => true,
-                Event::InstanceState { state, .. } => {
-                    matches!(
-                        state,
-                        InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated
-                    )
-                }
-                Event::Schedule | Event::Ignored(_) => false,
-            };
-            if relevant && !(self.loses)(&parsed) {
+            let parsed = Event::parse(&event.body, HOOK_PREFIX)
+                .map_err(|error| format!("at {}: {error}: {}", event.at, event.body))?;
+            if wired(&parsed) && !(self.loses)(&parsed) {
                 for _ in 0..self.copies {
-                    self.deliver_at(event.at.plus(DELIVERY), parsed.clone());
+                    let (least, most) = DELIVERY_MILLIS;
+                    let under_way = Duration::from_millis(self.rng.u64(least..=most));
+                    let delivery = Delivery { event: parsed.clone(), attempt: 1 };
+                    self.deliver_at(event.at.plus(under_way), delivery);
                 }
             }
         }
+        Ok(())
     }
 
-    fn deliver_at(&mut self, at: Timestamp, event: Event) {
+    fn deliver_at(&mut self, at: Timestamp, delivery: Delivery) {
         self.sequence += 1;
-        self.deliveries.insert((at, self.sequence), event);
-    }
-
-    /// Starts what an event asks for, as the functions do.
-    fn begin(&mut self, event: Event) {
-        let subject = |instance: &InstanceId| Subject {
-            instance: instance.clone(),
-            event: None,
-            hint: None,
-            hook_prefix: HOOK_PREFIX.to_owned(),
-        };
-        match &event {
-            Event::Lifecycle(lifecycle) => {
-                let subject =
-                    Subject { event: Some(lifecycle.clone()), ..subject(&lifecycle.instance) };
-                self.start(subject, event);
-            }
-            Event::InstanceState { instance, state } => {
-                let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
-                self.start(subject, event);
-            }
-            Event::Schedule => {
-                let open = shell::open_work(&self.leases).now_or_never();
-                for instance in open.into_iter().flatten().flatten() {
-                    self.start(subject(&instance), Event::Schedule);
-                }
-            }
-            Event::Ignored(_) => {}
-        }
-    }
-
-    fn start(&mut self, subject: Subject, event: Event) {
-        let now = self.cloud.world().now();
-        self.sequence += 1;
-        let number = self.sequence;
-        // The name's form is that of `InvocationId`: any text of this kind is one.
-        let Ok(name) = format!("invocation-{number}").parse::<InvocationId>() else {
-            return;
-        };
-        let deadline = now.plus(FUNCTION_TIMEOUT);
-        let allowance = Allowance::until(name, now, deadline, OPERATION_TIMEOUT);
-        let mut invocation = Invocation::new(subject, allowance);
-        let request = invocation.start(now);
-        let retry = (deadline.plus(MINUTE), event);
-        self.running.push(Running { invocation, request, due: now.plus(CALL), number, retry });
-    }
-
-    /// Carries one request of an invocation out, and takes the next.
-    fn carry_on(&mut self, number: u64) {
-        let Some(index) = self.running.iter().position(|running| running.number == number) else {
-            return;
-        };
-        let mut running = self.running.swap_remove(index);
-        if let Request::Finish(outcome) = &running.request {
-            let failed = matches!(outcome.ending, Ending::Failed(_));
-            self.reports.extend(running.invocation.into_reports());
-            if failed && self.retries {
-                self.deliver_at(running.retry.0, running.retry.1);
-            }
-            return;
-        }
-        let now = self.cloud.world().now();
-        let paused = matches!(running.request, Request::Pause(_));
-        if !paused {
-            self.calls += 1;
-        }
-        let dies = self.crash.filter(|crash| match crash {
-            Crash::Before(call) | Crash::After(call) => !paused && *call == self.calls,
-        });
-        if let Some(Crash::Before(_)) = dies {
-            self.die(running);
-            return;
-        }
-        let ports = Ports {
-            volumes: self.cloud.clone(),
-            actions: self.cloud.clone(),
-            leases: self.leases.clone(),
-            clock: self.cloud.clone(),
-        };
-        let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
-        if dies.is_some() {
-            self.die(running);
-            return;
-        }
-        let response = match carried {
-            Some(answered) => answered.unwrap_or_else(Response::Failed),
-            None => return,
-        };
-        running.request = running.invocation.resume(response, now);
-        running.due = match &running.request {
-            Request::Pause(pause) => now.plus(*pause),
-            Request::Finish(_) => now,
-            _ => now.plus(CALL),
-        };
-        self.running.push(running);
-    }
-
-    fn die(&mut self, running: Running) {
-        if self.retries {
-            self.deliver_at(running.retry.0, running.retry.1);
-        }
-    }
-
-    /// Which safety rules do not hold now.
-    pub fn violations(&self) -> Vec<String> {
-        let world = self.cloud.world();
-        let mut broken = world.violations();
-        let claims = self.claims();
-        let slots = self.slots();
-        let mut holders = BTreeSet::new();
-        for slot in &slots {
-            if let Some(holder) = slot.holder() {
-                if !holders.insert(holder.clone()) {
-                    broken
-                        .push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
-                }
-                let names_it = claims
-                    .iter()
-                    .any(|claim| claim.instance == *holder && claim.slot() == Some(&slot.id));
-                if !names_it {
-                    broken.push(format!(
-                        "rule 1: {} is held by {holder}, whose claim says otherwise",
-                        slot.id
-                    ));
-                }
-            }
-            if slot.state == SlotState::Free {
-                for volume in &slot.volumes {
-                    let attached = world
-                        .volume(volume.volume.as_str())
-                        .is_ok_and(|volume| !volume.attachments.is_empty());
-                    let last = slot.recent_holders.first().map(InstanceId::as_str);
-                    let ours = world.volume(volume.volume.as_str()).is_ok_and(|volume| {
-                        volume
-                            .attachments
-                            .iter()
-                            .any(|attachment| Some(attachment.instance.as_str()) == last)
-                    });
-                    if attached && ours {
-                        broken.push(format!(
-                            "rule 3: {} is free and {} is attached to its last holder",
-                            slot.id, volume.volume
-                        ));
-                    }
-                }
-            }
-        }
-        for group in world.groups() {
-            let ours = group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX));
-            for member in group
-                .members
-                .values()
-                .filter(|member| ours && member.state == LifecycleState::InService)
-            {
-                let instance = world.instance(&member.instance);
-                if instance.is_ok_and(|instance| instance.state == world::InstanceState::Running)
-                    && let Some(missing) = missing(&world, &claims, &slots, &member.instance)
-                {
-                    broken.push(format!("rule 2: {} is in service {missing}", member.instance));
-                }
-            }
-        }
-        broken
-    }
-
-    fn summary(&self) -> String {
-        let world = self.cloud.world();
-        let mut lines = vec![format!("at {}", world.now())];
-        for group in world.groups() {
-            for member in group.members.values() {
-                lines.push(format!(
-                    "  {} {} {}: {}",
-                    group.name,
-                    member.zone,
-                    member.instance,
-                    member.state.as_str()
-                ));
-            }
-        }
-        for claim in self.claims() {
-            lines.push(format!("  claim {} {:?}: {}", claim.instance, claim.phase, claim.reason));
-        }
-        for slot in self.slots() {
-            lines.push(format!("  slot {} {:?}: {}", slot.id, slot.state, slot.reason));
-        }
-        lines.join("\n")
+        self.deliveries.insert((at, self.sequence), delivery);
     }
 }
 
-/// What an instance in service lacks.
-fn missing(world: &World, claims: &[Claim], slots: &[Slot], instance: &str) -> Option<String> {
-    let claim = claims.iter().find(|claim| claim.instance.as_str() == instance);
-    let Some(Phase::Leased { slot: id, .. }) = claim.map(|claim| &claim.phase) else {
-        return Some("without a lease".to_owned());
-    };
-    let slot = slots.iter().find(|slot| slot.id == *id)?;
-    slot.volumes.iter().find_map(|wanted| {
-        let attachment = world.attachment(wanted.volume.as_str(), instance);
-        match attachment {
-            Some(attachment) if attachment.state != AttachmentState::Attached => {
-                Some(format!("with {} {}", wanted.volume, attachment.state.as_str()))
-            }
-            Some(attachment) if attachment.delete_on_termination => {
-                Some(format!("with {} to be deleted with it", wanted.volume))
-            }
-            Some(_) => None,
-            None => Some(format!("without {}", wanted.volume)),
+/// Whether the wiring sends such an event to a function.
+fn wired(event: &Event) -> bool {
+    match event {
+        Event::Lifecycle(_) => true,
+        Event::InstanceState { state, .. } => {
+            use InstanceState::{Running, Stopped, Terminated};
+            matches!(state, Running | Stopped | Terminated)
         }
-    })
+        Event::Schedule | Event::Ignored(_) => false,
+    }
 }

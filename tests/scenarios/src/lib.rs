@@ -6,14 +6,15 @@ use std::time::Duration;
 use local_cloud::stage::Stage;
 use local_cloud::world::{
     ApiError, Config, CreateGroup, CreateVolume, GroupChange, HookSpecification, IMAGE,
-    LaunchSpecification, LifecycleState, TemplateReference, Transition, VolumeSpecification,
+    LaunchSpecification, LifecycleState, RunInstances, TemplateReference, Transition,
+    VolumeSpecification,
 };
 use volume_pool::Timestamp;
 
 /// When every scenario begins.
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 /// Long enough for every launch and replacement of a scenario.
-pub const LONG: Duration = Duration::from_secs(1_800);
+pub const LONG: Duration = Duration::from_mins(30);
 /// The only zone of scenarios with one zone.
 pub const ZONE: &str = "eu-central-1a";
 
@@ -60,12 +61,7 @@ pub fn group(
     hooks: Vec<HookSpecification>,
 ) -> Result<(), ApiError> {
     let mut world = stage.cloud.world();
-    let specification = LaunchSpecification {
-        image_id: Some(IMAGE.to_owned()),
-        instance_type: Some("m7i.large".to_owned()),
-        ..LaunchSpecification::default()
-    };
-    let template = world.create_launch_template(name, None, specification, BTreeMap::new())?;
+    let template = world.create_launch_template(name, None, specification(), BTreeMap::new())?;
     let change = GroupChange {
         template: Some(TemplateReference { id: Some(template.id), ..TemplateReference::default() }),
         min_size: Some(0),
@@ -76,6 +72,28 @@ pub fn group(
         ..GroupChange::default()
     };
     world.create_group(CreateGroup { name: name.to_owned(), change, tags: BTreeMap::new(), hooks })
+}
+
+/// A running instance of nobody's group, in the only zone.
+pub fn stranger(stage: &mut Stage) -> Result<String, String> {
+    let request = RunInstances {
+        specification: specification(),
+        min_count: 1,
+        max_count: 1,
+        zone: Some(ZONE.to_owned()),
+        ..RunInstances::default()
+    };
+    let launched = stage.cloud.world().run_instances(request).map_err(|error| error.to_string())?;
+    stage.run_for(Duration::from_secs(30))?;
+    launched.first().map(|instance| instance.id.clone()).ok_or_else(|| "no instance".to_owned())
+}
+
+fn specification() -> LaunchSpecification {
+    LaunchSpecification {
+        image_id: Some(IMAGE.to_owned()),
+        instance_type: Some("m7i.large".to_owned()),
+        ..LaunchSpecification::default()
+    }
 }
 
 /// A stage with one group of `size` in one zone and as many tagged volumes, every instance in service.
@@ -97,12 +115,12 @@ pub fn settle(stage: &mut Stage) -> Result<(), String> {
 }
 
 /// The instances of a group in this state.
-pub fn instances(stage: &Stage, group: &str, state: LifecycleState) -> Vec<String> {
+pub fn instances(stage: &Stage, group: &str, wanted: LifecycleState) -> Vec<String> {
     let world = stage.cloud.world();
     let members = world.group(group).map(|group| group.members.clone()).unwrap_or_default();
     members
         .into_values()
-        .filter(|member| member.state == state)
+        .filter(|member| member.state == wanted)
         .map(|member| member.instance)
         .collect()
 }

@@ -1,15 +1,17 @@
 //! Bad input: each gets one clear alarm, the answer that keeps the volumes safe, and loses nothing.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use local_cloud::stage::Stage;
 use local_cloud::world::{
-    CreateVolume, HookSpecification, LaunchSpecification, LifecycleState, RunInstances, Transition,
-    VolumeSpecification,
+    CreateVolume, HookSpecification, LifecycleState, Transition, VolumeSpecification,
 };
 use scenarios::{
-    LONG, ZONE, group, hooks, in_service, instances, settle, stage, tagged_volume, volumes_by_slot,
+    LONG, ZONE, group, hooks, in_service, instances, settle, stage, stranger, tagged_volume,
+    volumes_by_slot,
 };
 use serde_json::json;
 use volume_pool::event::Event;
@@ -34,7 +36,7 @@ fn launched_with(metadata: Option<&str>) -> Stage {
     tagged_volume(&stage, ZONE, &[]).unwrap();
     stage.run_for(Duration::from_secs(5)).unwrap();
     group(&stage, "cassandra", 1, &[ZONE], hooks(metadata)).unwrap();
-    stage.run_for(Duration::from_secs(900)).unwrap();
+    stage.run_for(Duration::from_mins(15)).unwrap();
     stage
 }
 
@@ -129,7 +131,7 @@ fn other_peoples_events_and_hooks_are_none_of_ours() {
 fn launched_beside(stage: &mut Stage) {
     stage.run_for(Duration::from_secs(5)).unwrap();
     group(stage, "cassandra", 1, &[ZONE], hooks(Some(POLICY))).unwrap();
-    stage.run_for(Duration::from_secs(120)).unwrap();
+    stage.run_for(Duration::from_mins(2)).unwrap();
 }
 
 fn is_left_alone(stage: &Stage, volume: &str, problem: &str) {
@@ -170,20 +172,7 @@ fn a_multi_attach_volume_is_left_alone_and_named() {
 fn a_tagged_volume_attached_to_a_stranger_is_left_alone_and_named() {
     let mut stage = stage(5);
     let volume = tagged_volume(&stage, ZONE, &[]).unwrap();
-    let specification = LaunchSpecification {
-        image_id: Some(local_cloud::world::IMAGE.to_owned()),
-        instance_type: Some("m7i.large".to_owned()),
-        ..LaunchSpecification::default()
-    };
-    let request = RunInstances {
-        specification,
-        min_count: 1,
-        max_count: 1,
-        zone: Some(ZONE.to_owned()),
-        ..RunInstances::default()
-    };
-    let stranger = stage.cloud.world().run_instances(request).unwrap()[0].id.clone();
-    stage.run_for(Duration::from_secs(30)).unwrap();
+    let stranger = stranger(&mut stage).unwrap();
     stage.cloud.world().attach_volume(&volume, &stranger, "/dev/sdf").unwrap();
     launched_beside(&mut stage);
     is_left_alone(&stage, &volume, &stranger);
@@ -209,7 +198,7 @@ fn a_copy_that_carries_the_tag_of_a_slot_that_exists_is_left_alone_and_named() {
     let copy = tagged_volume(&stage, ZONE, &[("stateful-asg:slot", slot.as_str())]).unwrap();
     stage.run_for(Duration::from_secs(5)).unwrap();
     stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
-    stage.run_for(Duration::from_secs(120)).unwrap();
+    stage.run_for(Duration::from_mins(2)).unwrap();
     is_left_alone(&stage, &copy, "names a slot that exists");
 }
 
@@ -231,20 +220,7 @@ fn a_volume_that_a_person_took_is_set_apart_and_another_one_is_used() {
         .unwrap();
     settle(&mut stage).unwrap();
     let taken = stage.slots()[0].volumes[0].volume.to_string();
-    let specification = LaunchSpecification {
-        image_id: Some(local_cloud::world::IMAGE.to_owned()),
-        instance_type: Some("m7i.large".to_owned()),
-        ..LaunchSpecification::default()
-    };
-    let request = RunInstances {
-        specification,
-        min_count: 1,
-        max_count: 1,
-        zone: Some(ZONE.to_owned()),
-        ..RunInstances::default()
-    };
-    let stranger = stage.cloud.world().run_instances(request).unwrap()[0].id.clone();
-    stage.run_for(Duration::from_secs(30)).unwrap();
+    let stranger = stranger(&mut stage).unwrap();
     stage.cloud.world().attach_volume(&taken, &stranger, "/dev/sdf").unwrap();
     let other = tagged_volume(&stage, ZONE, &[]).unwrap();
     stage.run_for(Duration::from_secs(10)).unwrap();

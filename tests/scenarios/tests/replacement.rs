@@ -1,5 +1,7 @@
 //! A replaced instance gets its volume back.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 
 use local_cloud::world::LifecycleState;

@@ -1,0 +1,149 @@
+//! What must hold at each call of ours when it is made, and of each event that happens: the rules that the state of
+//! things afterwards does not tell.
+
+use volume_pool::decide::Effect;
+use volume_pool::event::{Action, ActionResult, Transition};
+use volume_pool::ids::{InstanceId, InvocationId, VolumeId};
+use volume_pool::policy::{LeaveMode, Mode, Policy};
+use volume_pool::record::{Claim, Phase};
+use volume_pool::request::Request;
+
+use super::safety::{Book, lacking};
+use super::{HOOK_PREFIX, Stage, Timeouts};
+use crate::world::{self, Filesystem, Happening, World};
+
+impl Stage {
+    /// Looks at a call that is about to be made.
+    pub(super) fn before_call(&mut self, request: &Request, me: &InvocationId) {
+        let Request::Effect(instance, effect) = request else {
+            return;
+        };
+        let world = self.cloud.world();
+        let found = self.leases.view(|records| {
+            let book = Book::new(records);
+            let call = Call { world: &world, book: &book, instance };
+            let ours = match effect {
+                Effect::Attach(volume, _) => call.attaches(volume),
+                Effect::Detach(volume) => call.detaches(volume),
+                Effect::Complete(action, result) => call.answers(action, *result),
+                Effect::KeepOnTermination(_)
+                | Effect::Stop
+                | Effect::Tag(..)
+                | Effect::Heartbeat(_) => None,
+            };
+            call.unguarded(effect, me).into_iter().chain(ours).collect::<Vec<String>>()
+        });
+        drop(world);
+        self.broken.extend(found);
+        if let Effect::Attach(volume, _) = effect {
+            self.attached.insert((volume.to_string(), instance.to_string()));
+        }
+    }
+
+    /// Rule 9: every action of ours is answered or kept alive by someone.
+    pub(super) fn watch(&mut self, happening: &Happening) {
+        let ours = happening
+            .text
+            .strip_prefix("hook ")
+            .is_some_and(|text| text.starts_with(HOOK_PREFIX) && text.contains(" timed out for "));
+        if ours && self.timeouts == Timeouts::Broken {
+            self.broken.push(format!("rule 9: {}", happening.text));
+        }
+    }
+}
+
+/// A call for an instance.
+struct Call<'a> {
+    world: &'a World,
+    book: &'a Book<'a>,
+    instance: &'a InstanceId,
+}
+
+impl Call<'_> {
+    fn claim(&self) -> Option<&Claim> {
+        self.book.claims.get(self.instance).copied()
+    }
+
+    /// Nothing is changed in AWS for an instance without its guard. Heartbeats are exempt, and so is the answer for an
+    /// instance that nothing is written about (mode observe).
+    fn unguarded(&self, effect: &Effect, me: &InvocationId) -> Option<String> {
+        let exempt = match effect {
+            Effect::Heartbeat(_) => true,
+            Effect::Complete(..) => {
+                self.claim().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open)
+            }
+            Effect::Attach(..)
+            | Effect::Detach(_)
+            | Effect::KeepOnTermination(_)
+            | Effect::Stop
+            | Effect::Tag(..) => false,
+        };
+        let guard = self.claim().and_then(|claim| claim.guard.as_ref());
+        let guarded =
+            guard.is_some_and(|guard| guard.invocation == *me && self.world.now() < guard.until);
+        (!exempt && !guarded).then(|| {
+            format!("guard: {} for {} by {me} without the guard", effect.call(), self.instance)
+        })
+    }
+
+    /// Rule 6: attached is what the instance holds.
+    fn attaches(&self, volume: &VolumeId) -> Option<String> {
+        let held = match self.claim().map(|claim| &claim.phase) {
+            Some(Phase::Leased { slot, .. }) => self.book.slots.get(slot).copied(),
+            Some(Phase::Closed | Phase::Waiting { .. } | Phase::Leaving { .. }) | None => None,
+        };
+        let leased = held.is_some_and(|slot| {
+            slot.holder() == Some(self.instance)
+                && slot.volumes.iter().any(|known| known.volume == *volume)
+        });
+        (!leased)
+            .then(|| format!("rule 6: {volume} is attached to {}, without a lease", self.instance))
+    }
+
+    /// Rule 5: nothing is pulled out from under a mounted filesystem, unless the policy says so.
+    fn detaches(&self, volume: &VolumeId) -> Option<String> {
+        let attachment = self.world.attachment(volume.as_str(), self.instance.as_str())?;
+        let state = self.world.instance(self.instance.as_str()).ok()?.state;
+        let alive = matches!(
+            state,
+            world::InstanceState::Pending
+                | world::InstanceState::Running
+                | world::InstanceState::Stopping
+        );
+        let leaving = matches!(self.claim().map(|claim| &claim.phase), Some(Phase::Leaving { .. }));
+        let policy = self.claim().and_then(|claim| claim.policy.as_ref());
+        let allowed =
+            leaving && policy.is_some_and(|policy| policy.leave.mode == LeaveMode::Detach);
+        let mounted = attachment.filesystem == Filesystem::Mounted;
+        (alive && mounted && !allowed).then(|| {
+            let (instance, state) = (self.instance, state.as_str());
+            format!("rule 5: {volume} is detached from {instance}, {state}, which has it mounted")
+        })
+    }
+
+    /// Rule 2: a launch is continued only with every volume of its slot, unless the group is only observed or the
+    /// instance is bound for the warm pool.
+    fn answers(&self, action: &Action, result: ActionResult) -> Option<String> {
+        if (action.transition, result) != (Transition::Launching, ActionResult::Continue)
+            || action.destination.as_deref() == Some("WarmPool")
+            || observed(self.world, action.group.as_str())
+        {
+            return None;
+        }
+        let lacking = lacking(self.world, self.book, self.instance.as_str())?;
+        Some(format!("rule 2: the launch of {} is continued {lacking}", self.instance))
+    }
+}
+
+/// Whether the policy of the group's launch hook asks for observation only.
+pub(super) fn observed(world: &World, group: &str) -> bool {
+    let hooks = world.describe_lifecycle_hooks(group, &[]).unwrap_or_default();
+    hooks
+        .iter()
+        .filter(|hook| {
+            hook.name.starts_with(HOOK_PREFIX) && hook.transition == world::Transition::Launching
+        })
+        .any(|hook| {
+            Policy::parse(hook.metadata.as_deref()).is_ok_and(|policy| policy.mode == Mode::Observe)
+        })
+}

@@ -1,0 +1,80 @@
+//! The last things that happened on the stage, for whoever must understand a scenario that broke.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use volume_pool::Timestamp;
+
+use super::Stage;
+
+/// How much of the past is kept.
+const LINES: usize = 80;
+
+/// What happened last.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    lines: VecDeque<(Timestamp, Line)>,
+}
+
+#[derive(Debug)]
+enum Line {
+    /// A call of an invocation.
+    Call(u64, &'static str),
+    /// Anything else.
+    Text(String),
+}
+
+impl Trace {
+    /// Takes something down.
+    pub(super) fn note(&mut self, at: Timestamp, text: String) {
+        self.push(at, Line::Text(text));
+    }
+
+    /// Takes a call of an invocation down.
+    pub(super) fn call(&mut self, at: Timestamp, invocation: u64, call: &'static str) {
+        self.push(at, Line::Call(invocation, call));
+    }
+
+    fn push(&mut self, at: Timestamp, line: Line) {
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((at, line));
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, line) in &self.lines {
+            match line {
+                Line::Call(invocation, call) => writeln!(f, "  {at} {invocation}: {call}")?,
+                Line::Text(text) => writeln!(f, "  {at} {text}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    /// Where everybody stands.
+    pub(super) fn summary(&self) -> String {
+        let world = self.cloud.world();
+        let mut lines = vec![format!("at {}", world.now())];
+        for group in world.groups() {
+            for member in group.members.values() {
+                let (instance, state) = (&member.instance, member.state.as_str());
+                lines.push(format!("  {} {} {instance}: {state}", group.name, member.zone));
+            }
+        }
+        for claim in self.claims() {
+            let open = if claim.open { ", open" } else { "" };
+            let (instance, phase, reason) = (&claim.instance, &claim.phase, &claim.reason);
+            lines.push(format!("  claim {instance} {phase:?}{open}: {reason}"));
+        }
+        for slot in self.slots() {
+            let (id, epoch, state, reason) = (&slot.id, slot.epoch, &slot.state, &slot.reason);
+            lines.push(format!("  slot {id} epoch {epoch} {state:?}: {reason}"));
+        }
+        lines.join("\n")
+    }
+}
