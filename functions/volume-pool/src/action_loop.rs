@@ -65,6 +65,7 @@ enum State {
     Pausing(After),
     Serving,
     Heartbeating(Rest),
+    LastHeartbeat(Ending),
     Resting(Transaction, Ending),
     TakingPoke,
     Finished,
@@ -178,6 +179,7 @@ impl ActionLoop {
                 self.read_slot()
             }
             (State::Heartbeating(rest), _) => self.rest(&rest),
+            (State::LastHeartbeat(ending), _) => self.finish(ending),
             (State::Resting(_, ending), Response::Committed(Commit::Committed)) => {
                 self.finish(ending)
             }
@@ -481,6 +483,7 @@ impl ActionLoop {
         match state {
             State::Resting(_, ending) => return self.finish(ending),
             State::Heartbeating(rest) => return self.rest(&rest),
+            State::LastHeartbeat(ending) => return self.finish(ending),
             State::Serving => return self.describe(),
             // A volume's tags must not hold up what waits: they serve to rebuild a lost table, no more.
             State::Effecting(Effect::Tag(resource, _)) if resource.parse::<VolumeId>().is_ok() => {
@@ -536,12 +539,20 @@ impl ActionLoop {
     fn poked(&mut self) -> Request {
         let known = self.claim.as_ref().and_then(|claim| claim.action.as_ref());
         let news = self.subject.event.as_ref().is_some_and(|event| known != Some(&event.action));
-        if news {
-            let problem =
-                "another invocation is at work on the instance, with another action".to_owned();
-            return self.finish(Ending::Failed(PortError::Transient { call: "guard", problem }));
+        let ending = if news {
+            let problem = "another invocation is at work on the instance, with another action";
+            Ending::Failed(PortError::Transient { call: "guard", problem: problem.to_owned() })
+        } else {
+            Ending::Busy
+        };
+        // That invocation may be dead. A heartbeat needs no guard, and keeps the action alive until the guard has ended.
+        match self.waiting_action() {
+            Some(action) => {
+                self.state = State::LastHeartbeat(ending);
+                Request::Effect(self.subject.instance.clone(), Effect::Heartbeat(action))
+            }
+            None => self.finish(ending),
         }
-        self.finish(Ending::Busy)
     }
 
     fn pause(&mut self, after: After) -> Request {

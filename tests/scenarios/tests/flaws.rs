@@ -69,20 +69,32 @@ fn an_index_that_a_tag_names_in_another_zone_is_not_given_away() {
     assert_eq!(served.get("cassandra-0"), Some(&vec![named]), "{served:?}");
 }
 
+const TWO_VOLUMES: &str = r#"{"pool":"cassandra","volumes":[
+    {"name":"data","device":"/dev/sdf"},{"name":"log","device":"/dev/sdg"}]}"#;
+
+/// The two volumes of a slot.
+fn slot_of_two(stage: &Stage, slot: &str) -> [String; 2] {
+    ["data", "log"].map(|name| {
+        let tags = [("stateful-asg:slot", slot), ("stateful-asg:volume", name)];
+        tagged_volume(stage, ZONE, &tags).unwrap()
+    })
+}
+
+/// The instance is served with slot 1, and `volume` of slot 0 is not on it.
+fn is_served_with_the_other_slot(stage: &mut Stage, volume: &str) {
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+    let served = stage.volumes_in_service();
+    let (instance, _) = &served["cassandra-1"];
+    let left = stage.cloud.world().attachment(volume, instance).cloned();
+    assert_eq!(left, None, "the slot that was set apart is still on the instance");
+}
+
 #[test]
 fn a_slot_that_is_set_apart_leaves_none_of_its_volumes_on_the_instance() {
-    let policy = r#"{"pool":"cassandra","volumes":[
-        {"name":"data","device":"/dev/sdf"},{"name":"log","device":"/dev/sdg"}]}"#;
-    let volumes = |stage: &Stage, slot: &str| {
-        ["data", "log"].map(|name| {
-            let tags = [("stateful-asg:slot", slot), ("stateful-asg:volume", name)];
-            tagged_volume(stage, ZONE, &tags).unwrap()
-        })
-    };
     let mut stage = stage(5);
-    let [data, log] = volumes(&stage, "cassandra-0");
+    let [data, log] = slot_of_two(&stage, "cassandra-0");
     stage.run_for(Duration::from_secs(5)).unwrap();
-    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(policy))).unwrap();
+    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(TWO_VOLUMES))).unwrap();
     stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
     settle(&mut stage).unwrap();
     stage.cloud.world().set_desired_capacity("cassandra", 0).unwrap();
@@ -93,15 +105,27 @@ fn a_slot_that_is_set_apart_leaves_none_of_its_volumes_on_the_instance() {
     // A person takes the second volume; another slot comes into the pool.
     let person = stranger(&mut stage).unwrap();
     stage.cloud.world().attach_volume(&log, &person, "/dev/sdf").unwrap();
-    volumes(&stage, "cassandra-1");
+    slot_of_two(&stage, "cassandra-1");
     stage.run_for(Duration::from_secs(10)).unwrap();
 
     stage.cloud.world().set_desired_capacity("cassandra", 1).unwrap();
-    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
-    let served = stage.volumes_in_service();
-    let (instance, _) = &served["cassandra-1"];
-    let left = stage.cloud.world().attachment(&data, instance).cloned();
-    assert_eq!(left, None, "the slot that was set apart is still on the instance");
+    is_served_with_the_other_slot(&mut stage, &data);
+}
+
+#[test]
+fn a_slot_that_is_set_apart_half_attached_is_taken_off_again() {
+    let mut stage = stage(5);
+    let [data, log] = slot_of_two(&stage, "cassandra-0");
+    slot_of_two(&stage, "cassandra-1");
+    let person = stranger(&mut stage).unwrap();
+    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(TWO_VOLUMES))).unwrap();
+    let half_attached = |stage: &Stage| {
+        let world = stage.cloud.world();
+        world.volume(&data).is_ok_and(|volume| !volume.attachments.is_empty())
+    };
+    stage.run_until(LONG, half_attached).unwrap();
+    stage.cloud.world().attach_volume(&log, &person, "/dev/sdf").unwrap();
+    is_served_with_the_other_slot(&mut stage, &data);
 }
 
 #[test]

@@ -38,6 +38,24 @@ fn in_leave_mode_terminate_the_replacement_gets_the_very_volume() {
 }
 
 #[test]
+fn whoever_releases_a_slot_serves_its_waiter_without_the_schedule() {
+    for policy in [STOP, TERMINATE] {
+        let mut stage = in_service(stage(4), 2, policy).unwrap();
+        let before = volumes_by_slot(&stage);
+        stage.reconciles = false;
+        let failed = instances(&stage, "cassandra", LifecycleState::InService).remove(0);
+        stage.cloud.world().fail_instance(&failed).unwrap();
+        stage
+            .run_until(LONG, |stage| {
+                let served = stage.volumes_in_service();
+                served.len() == 2 && served.values().all(|(instance, _)| *instance != failed)
+            })
+            .unwrap();
+        assert_eq!(volumes_by_slot(&stage), before);
+    }
+}
+
+#[test]
 fn an_instance_terminated_by_hand_gives_its_volume_to_its_replacement() {
     let mut stage = in_service(stage(1), 2, STOP).unwrap();
     let before = volumes_by_slot(&stage);

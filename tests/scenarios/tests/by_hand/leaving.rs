@@ -75,6 +75,17 @@ fn a_describe_that_knows_no_instance_is_no_right_to_detach() {
 }
 
 #[test]
+fn a_stale_describe_of_the_volume_is_no_right_to_detach_it_from_a_running_instance() {
+    let mut rig = Rig::in_service();
+    rig.member_of(GROUP, LifecycleState::TerminatingWait);
+    rig.volume_is_available();
+    rig.run(Some(terminate()));
+    assert_eq!(rig.detachments(), 0);
+    assert!(rig.effects().any(|effect| *effect == Effect::Stop), "it is stopped first");
+    assert_ne!(rig.slot().state, SlotState::Free);
+}
+
+#[test]
 fn a_detachment_that_is_accepted_again_and_again_is_not_asked_for_without_end() {
     // The holder is stopped, and the describe shows its volume available too early.
     let mut rig = Rig::in_service();
