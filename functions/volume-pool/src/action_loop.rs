@@ -481,9 +481,8 @@ impl ActionLoop {
         self.journal.failures.push(error.to_string());
         self.restarts += 1;
         match state {
-            State::Resting(_, ending) => return self.finish(ending),
+            State::Resting(_, ending) | State::LastHeartbeat(ending) => return self.finish(ending),
             State::Heartbeating(rest) => return self.rest(&rest),
-            State::LastHeartbeat(ending) => return self.finish(ending),
             State::Serving => return self.describe(),
             // A volume's tags must not hold up what waits: they serve to rebuild a lost table, no more.
             State::Effecting(Effect::Tag(resource, _)) if resource.parse::<VolumeId>().is_ok() => {

@@ -10,6 +10,8 @@
 //! its nth call need not be the same one. Each operation is hit for certain; the scenarios kill at every call in both
 //! ways in virtual time, where the nth call is always the same.
 
+#![expect(clippy::print_stdout, reason = "a test says how often a process died in fact")]
+
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 

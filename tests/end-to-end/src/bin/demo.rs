@@ -19,7 +19,7 @@ const ZONES: [&str; 3] = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
 const POLICY: &str = r#"{"pool":"cassandra"}"#;
 /// Ten times as fast as EC2: an instance that takes 40 s to stop takes 4 s here.
 const SPEED: f64 = 10.0;
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
