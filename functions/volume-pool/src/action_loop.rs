@@ -457,9 +457,10 @@ impl ActionLoop {
         if self.seen.described != Described::default() {
             return waiting_action(&self.subject, &self.seen);
         }
-        let event = self.subject.event.as_ref().map(|event| &event.action);
-        let recorded = self.claim.as_ref().filter(|claim| claim.answered.is_none());
-        event.or(recorded.and_then(|claim| claim.action.as_ref())).cloned()
+        match &self.claim {
+            Some(claim) => claim.action.clone().filter(|_| claim.answered.is_none()),
+            None => self.subject.event.as_ref().map(|event| event.action.clone()),
+        }
     }
 
     fn rest(&mut self, rest: &Rest) -> Request {

@@ -2,21 +2,20 @@
 //! volumes, the answers and the number of changes of owner are those of a run in which nothing died.
 //!
 //! A run without faults tells which calls there are. Then, in a cloud of its own each time, a process dies right before
-//! and right after each call that changes something (the kth of its operation), and right after each call that only
-//! reads (the nth of all: what a process that dies before a read leaves behind is the same). Guards end with the
-//! function's deadline, the operation timeout and two seconds for clocks that differ, so those are short here.
+//! and right after each call that changes something (the kth of its operation), and right after every third of those
+//! that only read (the nth of all). Reads come in batches of three or so, and what a process that dies among them
+//! leaves behind is what it leaves before its next change; the scenarios, in virtual time, kill it at each of them,
+//! before and after. Guards end with the function's deadline, the operation timeout and two seconds for clocks that
+//! differ, so those are short here.
 //!
 //! Two functions and a schedule run at once, so a run may make fewer calls of an operation than the first one did, and
-//! its nth call need not be the same one. Each operation is hit for certain; the scenarios kill at every call in both
-//! ways in virtual time, where the nth call is always the same.
-
-#![expect(clippy::print_stdout, reason = "a test says how often a process died in fact")]
+//! its nth call need not be the same one. The first call of each operation is hit for certain.
 
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use local_cloud::cloud::{Fault, FaultAction, Options};
@@ -27,6 +26,8 @@ use shared::trial::{Trial, options};
 use shared::{Failure, checks, ensure, problem, same};
 
 static CLOUDS: Throttle = Throttle::new(16, 4);
+/// Of so many calls that only read, one is somebody's last.
+const READS_A_BATCH: usize = 3;
 
 /// What happens to the group of one.
 #[derive(Debug, Clone, Copy)]
@@ -103,9 +104,7 @@ async fn told(story: Story, policy: &str, fault: Option<Fault>) -> Result<(Run, 
             let happened = |_: &_| trial.cloud.has_happened(armed);
             trial.wait("the kill", happened).await?;
         }
-        // Not until everything is at rest: who died after an answer but before it was on record leaves an action that
-        // is looked for again for two minutes, which are not sped up.
-        trial.serving(1, failed.as_deref()).await?;
+        trial.in_service(1, failed.as_deref()).await?;
         trial.cloud.disarm();
 
         let held = trial.held().await?;
@@ -148,7 +147,7 @@ fn kills(calls: &[String]) -> Vec<Fault> {
             let nth = earlier.count() + 1;
             kills.push(kill(Some(operation), nth, FaultAction::KillBefore));
             kills.push(kill(Some(operation), nth, FaultAction::KillAfter));
-        } else {
+        } else if index.is_multiple_of(READS_A_BATCH) {
             kills.push(kill(None, index + 1, FaultAction::KillAfter));
         }
     }
@@ -173,6 +172,7 @@ async fn killed(
 }
 
 async fn dies_at_every_call(story: Story, policy: &str) -> Result<(), Failure> {
+    let began = Instant::now();
     let undisturbed = run(story, policy, None).await?;
     let (end, kills) = (&undisturbed.end, kills(&undisturbed.calls));
     let count = kills.len();
@@ -188,12 +188,13 @@ async fn dies_at_every_call(story: Story, policy: &str) -> Result<(), Failure> {
             Err(failure) => failures.push(failure),
         }
     }
-    println!("{story:?}: a process died in {died} of {count} runs");
+    let took = began.elapsed().as_secs();
+    println!("{story:?}: a process died in {died} of {count} runs; {took} s");
     if let Some(first) = failures.first() {
         let failed = failures.len();
         return Err(problem(format!("{failed} of {count} runs failed; the first: {first}")));
     }
-    ensure(died * 10 >= count * 8, || format!("a process died in only {died} of {count} runs"))
+    ensure(died * 3 >= count * 2, || format!("a process died in only {died} of {count} runs"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

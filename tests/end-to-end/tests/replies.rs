@@ -4,8 +4,6 @@
 //! `AttachVolume` and `CompleteLifecycleAction` have no token to be repeated by, so a lost reply may hide a success:
 //! what was asked for is looked for again.
 
-#![expect(clippy::print_stdout, reason = "a test says how often something went wrong in fact")]
-
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 
@@ -120,7 +118,7 @@ async fn all_end_the_same(
         happened += usize::from(outcome?);
     }
     println!("something went wrong in {happened} of {count} runs");
-    ensure(happened * 10 >= count * 8, || {
+    ensure(happened * 3 >= count * 2, || {
         format!("something went wrong in only {happened} of {count} runs")
     })
 }

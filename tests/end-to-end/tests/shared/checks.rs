@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use end_to_end::Held;
-use local_cloud::cloud::Cloud;
+use local_cloud::cloud::{Cloud, Notice};
 use local_cloud::world::{LifecycleState, World};
 use volume_pool::record::{Claim, Phase, Record, Slot, SlotState};
 
@@ -23,6 +23,31 @@ pub(crate) fn pools(cloud: &Cloud) -> BTreeSet<String> {
         let tags = world.volumes().filter_map(|volume| volume.tags.get("stateful-asg:pool"));
         tags.cloned().collect()
     })
+}
+
+/// The launches that were answered with CONTINUE before a volume of a pool was attached to their instance.
+pub(crate) fn early_answers(cloud: &Cloud, notices: &[Notice]) -> Vec<String> {
+    let pool: BTreeSet<String> = cloud.inspect(|world| {
+        let tagged = world.volumes().filter(|it| it.tags.contains_key("stateful-asg:pool"));
+        tagged.map(|volume| volume.id.clone()).collect()
+    });
+    let mut equipped = BTreeSet::new();
+    let mut early = Vec::new();
+    for notice in notices {
+        let Notice::Happening(happening) = notice else { continue };
+        let Some(instance) = happening.subject.instance.as_deref() else { continue };
+        let of_pool = happening.subject.volume.as_ref().is_some_and(|it| pool.contains(it));
+        if of_pool && happening.text.contains(" is attached to ") {
+            equipped.insert(instance);
+        } else if of_pool && happening.text.contains(" is no longer attached to ") {
+            equipped.remove(instance);
+        } else if happening.text.starts_with("hook stateful-asg-launch is answered CONTINUE")
+            && !equipped.contains(instance)
+        {
+            early.push(format!("{instance} was answered CONTINUE without a volume"));
+        }
+    }
+    early
 }
 
 /// The instances in service in groups that have hooks of ours.
@@ -93,7 +118,7 @@ pub(crate) fn broken(volumes: &[Held], records: &[Record], serving: &[String]) -
                 held.volume
             )),
             (several, _) => {
-                broken.push(format!("{} belongs to {} slots", held.volume, several.len()));
+                broken.push(format!("{} belongs to {} slots", held.volume, several.len()))
             }
         }
     }

@@ -56,20 +56,15 @@ impl Trial {
 
     /// Waits until so many instances are in service, none of them `gone`, and everything is at rest.
     pub(crate) async fn in_service(&self, size: usize, gone: Option<&str>) -> Result<(), Failure> {
-        self.serving(size, gone).await?;
-        self.settle().await
-    }
-
-    /// Waits until so many instances are in service, none of them `gone`, and no claim waits or leaves.
-    pub(crate) async fn serving(&self, size: usize, gone: Option<&str>) -> Result<(), Failure> {
-        let what = format!("{size} instances in service and no claim that waits or leaves");
+        let what = format!("{size} instances in service");
         self.wait(&what, |world| {
             let serving = checks::serving(world);
             let left = members(world).len() == size;
             let replaced = gone.is_none_or(|gone| !serving.iter().any(|it| it == gone));
-            serving.len() == size && left && replaced && self.nobody_waits_or_leaves()
+            serving.len() == size && left && replaced
         })
-        .await
+        .await?;
+        self.settle().await
     }
 
     /// One tagged volume and one instance that holds it for each zone named.

@@ -10,7 +10,7 @@ use local_cloud::cloud::{
     Cloud, Door, LIFECYCLE, LogLine, Notice, Options, Outcome, RECONCILE, TooLate,
 };
 use local_cloud::world::{Config, World};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use volume_pool::record::Record;
@@ -126,21 +126,6 @@ impl Trial {
         marks.is_some_and(|marks| marks.count == 0)
     }
 
-    /// Whether every claim is closed or holds a slot: none waits for one, none lets go of one.
-    pub(crate) fn nobody_waits_or_leaves(&self) -> bool {
-        let scan = json!({ "TableName": TABLE, "ConsistentRead": true });
-        let found = serde_json::from_value(scan)
-            .ok()
-            .and_then(|scan| self.cloud.database().scan(scan).ok())
-            .and_then(|found| serde_json::to_value(found.items).ok());
-        let phase = |item: &Value| item["record"]["M"]["phase"]["M"]["name"]["S"].clone();
-        let items = found.as_ref().and_then(Value::as_array);
-        items.is_some_and(|items| {
-            let mut claims = items.iter().filter(|item| item["sk"]["S"] == "CLAIM");
-            claims.all(|claim| phase(claim) == "closed" || phase(claim) == "leased")
-        })
-    }
-
     /// Everything in the lease table.
     pub(crate) async fn records(&self) -> Result<Vec<Record>, Failure> {
         self.account.records(TABLE).await
@@ -209,6 +194,7 @@ impl Trial {
     /// Fails unless the cloud is safe as it is now.
     pub(crate) async fn check_safety(&self) -> Result<(), Failure> {
         let mut broken = self.cloud.inspect(World::violations);
+        broken.extend(checks::early_answers(&self.cloud, &self.notices()?));
         let pools = checks::pools(&self.cloud);
         let mut volumes = Vec::new();
         for pool in pools {
@@ -246,7 +232,7 @@ impl Trial {
         text.push_str("The records:\n");
         match self.records().await {
             Ok(records) => {
-                records.iter().filter_map(checks::line).for_each(|line| text.push_str(&line));
+                records.iter().filter_map(checks::line).for_each(|line| text.push_str(&line))
             }
             Err(failure) => {
                 let _ = writeln!(text, "  not to be read: {failure}");
