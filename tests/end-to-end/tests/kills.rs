@@ -11,6 +11,8 @@
 //! Two functions and a schedule run at once, so a run may make fewer calls of an operation than the first one did, and
 //! its nth call need not be the same one. The first call of each operation is hit for certain.
 
+#![expect(clippy::print_stdout, reason = "a test says how often a process died in fact")]
+
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 

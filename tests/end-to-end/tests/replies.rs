@@ -4,6 +4,8 @@
 //! `AttachVolume` and `CompleteLifecycleAction` have no token to be repeated by, so a lost reply may hide a success:
 //! what was asked for is looked for again.
 
+#![expect(clippy::print_stdout, reason = "a test says how often something went wrong in fact")]
+
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 

@@ -4,6 +4,11 @@
 //! points (with the functions deployed there, and `STATEFUL_ASG_TABLE` if their table has another name): then by
 //! nothing but AWS calls, on groups and pools of its own, which are removed in the end.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what is skipped on another endpoint, and why"
+)]
+
 #[allow(dead_code, reason = "each test takes what it needs of it")]
 mod shared;
 

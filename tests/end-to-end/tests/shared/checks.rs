@@ -118,7 +118,7 @@ pub(crate) fn broken(volumes: &[Held], records: &[Record], serving: &[String]) -
                 held.volume
             )),
             (several, _) => {
-                broken.push(format!("{} belongs to {} slots", held.volume, several.len()))
+                broken.push(format!("{} belongs to {} slots", held.volume, several.len()));
             }
         }
     }

@@ -232,7 +232,7 @@ impl Trial {
         text.push_str("The records:\n");
         match self.records().await {
             Ok(records) => {
-                records.iter().filter_map(checks::line).for_each(|line| text.push_str(&line))
+                records.iter().filter_map(checks::line).for_each(|line| text.push_str(&line));
             }
             Err(failure) => {
                 let _ = writeln!(text, "  not to be read: {failure}");
