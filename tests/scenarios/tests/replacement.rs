@@ -3,12 +3,15 @@
 #![cfg(test)]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use local_cloud::stage::Stage;
 use local_cloud::world::LifecycleState;
 use scenarios::{
     LONG, ZONE, group, hooks, in_service, instances, replace_one, stage, tagged, tagged_volume,
     volumes_by_slot,
 };
+use volume_pool::record::SlotState;
 
 const STOP: &str = r#"{"pool":"cassandra"}"#;
 const DETACH: &str = r#"{"pool":"cassandra","leave":{"mode":"detach"}}"#;
@@ -56,6 +59,38 @@ fn whoever_releases_a_slot_serves_its_waiter_without_the_schedule() {
 }
 
 #[test]
+fn an_attachment_that_lands_late_on_the_last_holder_is_waited_out_and_nothing_is_set_apart() {
+    let mut stage = in_service(stage(1), 1, STOP).unwrap();
+    let before = volumes_by_slot(&stage);
+    let volume = tagged(&stage).remove(0);
+    let last = instances(&stage, "cassandra", LifecycleState::InService).remove(0);
+    stage.cloud.world().fail_instance(&last).unwrap();
+    let handed_on =
+        |stage: &Stage| stage.slots()[0].holder().is_some_and(|holder| holder.as_str() != last);
+    stage.run_until(LONG, handed_on).unwrap();
+
+    // A call that was frozen before the release thaws; the last holder is stopped, not gone yet.
+    stage.cloud.world().attach_volume(&volume, &last, "/dev/sdz").unwrap();
+    stage.run_until(LONG, |stage| volumes_by_slot(stage) == before).unwrap();
+    assert!(stage.slots().iter().all(|slot| slot.state != SlotState::Quarantined));
+}
+
+#[test]
+fn the_one_that_waits_longest_is_served_first() {
+    for seed in 0..4 {
+        let mut stage = stage(seed);
+        group(&stage, "cassandra", 1, &[ZONE], hooks(Some(STOP))).unwrap();
+        stage.run_for(Duration::from_mins(1)).unwrap();
+        let first = instances(&stage, "cassandra", LifecycleState::PendingWait);
+        stage.cloud.world().set_desired_capacity("cassandra", 3).unwrap();
+        stage.run_for(Duration::from_mins(1)).unwrap();
+        tagged_volume(&stage, ZONE, &[]).unwrap();
+        stage.run_until(LONG, |stage| !stage.volumes_in_service().is_empty()).unwrap();
+        assert_eq!(instances(&stage, "cassandra", LifecycleState::InService), first);
+    }
+}
+
+#[test]
 fn an_instance_terminated_by_hand_gives_its_volume_to_its_replacement() {
     let mut stage = in_service(stage(1), 2, STOP).unwrap();
     let before = volumes_by_slot(&stage);
@@ -75,7 +110,7 @@ fn twenty_launches_at_once_get_twenty_distinct_volumes() {
     let mut stage = stage(7);
     let tagged: BTreeSet<String> =
         (0..20).map(|_| tagged_volume(&stage, ZONE, &[]).unwrap()).collect();
-    stage.run_for(std::time::Duration::from_secs(10)).unwrap();
+    stage.run_for(Duration::from_secs(10)).unwrap();
     group(&stage, "cassandra", 20, &[ZONE], hooks(Some(STOP))).unwrap();
     stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 20).unwrap();
     let held: BTreeSet<String> = volumes_by_slot(&stage).into_values().flatten().collect();

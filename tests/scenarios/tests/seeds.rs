@@ -19,8 +19,8 @@ const POLICIES: [&str; 3] = [
     r#"{"pool":"cassandra","leave":{"mode":"terminate"}}"#,
 ];
 
-const DEADLY: [Fault; 3] = [Fault::DiesBefore, Fault::DiesAfter, Fault::Hangs];
-const HARMLESS: [Fault; 3] = [Fault::LostReply, Fault::Refused, Fault::LostReply];
+const FAULTS: [Fault; 5] =
+    [Fault::DiesBefore, Fault::DiesAfter, Fault::LostReply, Fault::Refused, Fault::Hangs];
 
 /// Draws one number below `limit` after another from a seed (a linear congruential generator).
 struct Draws(u64);
@@ -45,13 +45,11 @@ fn story(seed: u64) -> Result<(), String> {
     let mut stage = stage(seed);
     stage.copies = 1 + draws.below(3);
     stage.cloud.world().set_stale_describe(draws.seconds(10));
-    // One function dies at most: that two in a row hold up one instance is another story.
-    let deadly = draws.below(GOINGS + 1);
-    goes_wrong(&mut stage, &mut draws, deadly == GOINGS);
+    goes_wrong(&mut stage, &mut draws);
     let mut stage = in_service(stage, SIZE, POLICIES[draws.below(POLICIES.len())])?;
     let before = volumes_by_slot(&stage);
-    for going in 0..GOINGS {
-        goes_wrong(&mut stage, &mut draws, deadly == going);
+    for _ in 0..GOINGS {
+        goes_wrong(&mut stage, &mut draws);
         one_goes(&stage, &mut draws);
         stage.run_for(draws.seconds(240).unwrap_or_default())?;
     }
@@ -60,10 +58,9 @@ fn story(seed: u64) -> Result<(), String> {
 }
 
 /// One of the next calls goes wrong.
-fn goes_wrong(stage: &mut Stage, draws: &mut Draws, deadly: bool) {
-    let faults = if deadly { DEADLY } else { HARMLESS };
+fn goes_wrong(stage: &mut Stage, draws: &mut Draws) {
     let call = stage.calls + 1 + draws.below(150);
-    stage.fault = Some((call, faults[draws.below(faults.len())]));
+    stage.fault = Some((call, FAULTS[draws.below(FAULTS.len())]));
 }
 
 /// One of the instances in service is terminated, stopped or fails its checks; where the last one has not come far
@@ -94,7 +91,7 @@ fn undisturbed(stage: &Stage) -> bool {
 
 #[test]
 fn every_story_ends_well() {
-    for seed in 0..150 {
+    for seed in 0..60 {
         story(seed).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     }
 }
