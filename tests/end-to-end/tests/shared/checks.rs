@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use end_to_end::Held;
-use local_cloud::cloud::{Cloud, Notice};
+use local_cloud::cloud::{Call, CallOutcome, Cloud, Notice};
 use local_cloud::world::{LifecycleState, World};
 use volume_pool::record::{Claim, Phase, Record, Slot, SlotState};
 
@@ -15,6 +15,11 @@ pub(crate) fn changes(operation: &str) -> bool {
     !["Describe", "GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"]
         .iter()
         .any(|reading| operation.starts_with(reading))
+}
+
+/// Whether a call is a heartbeat for an action that is over: Auto Scaling refuses it, and nothing comes of it.
+pub(crate) fn late_heartbeat(call: &Call) -> bool {
+    call.operation == "RecordLifecycleActionHeartbeat" && call.outcome == CallOutcome::Answered(400)
 }
 
 /// The pools that volumes are tagged with.

@@ -168,7 +168,7 @@ impl Trial {
         Ok(answers)
     }
 
-    /// The calls that changed something in EC2 or Auto Scaling, by the functions, in order.
+    /// The calls that changed something in EC2 or Auto Scaling, or tried to, by the functions, in order.
     pub(crate) fn changes(&self) -> Vec<String> {
         let calls = self.cloud.calls().into_iter();
         calls
@@ -176,6 +176,7 @@ impl Trial {
                 call.caller.is_some()
                     && call.door != Door::DynamoDb
                     && checks::changes(&call.operation)
+                    && !checks::late_heartbeat(call)
             })
             .map(|call| call.operation)
             .collect()
