@@ -1,10 +1,10 @@
 //! The function that answers lifecycle actions. `main` only wires.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 use volume_pool::Timestamp;
 use volume_pool::event::Event;
-use volume_pool_aws::function::{Function, Trigger};
+use volume_pool_aws::function::{Function, FunctionError, Trigger};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -14,14 +14,14 @@ async fn main() -> Result<(), Error> {
         Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
             tracing::error!(problem = %problem, "the function can't start");
         })?;
-    run(service_fn(|event| handle(&function, event))).await
+    run(service_fn(|event| async { handle(&function, event).await.map_err(told) })).await
 }
 
-async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Error> {
+async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), FunctionError> {
     let deadline = Timestamp::from_millis(event.context.deadline);
     match function.read(&event.payload) {
         Some(Event::Lifecycle(event)) => {
-            Ok(function.run(event.instance.clone(), Trigger::Lifecycle(event), deadline).await?)
+            function.run(event.instance.clone(), Trigger::Lifecycle(event), deadline).await
         }
         Some(Event::InstanceState { .. } | Event::Schedule) => {
             tracing::info!(
@@ -32,4 +32,9 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Er
         }
         Some(Event::Ignored(_)) | None => Ok(()),
     }
+}
+
+/// The error as Lambda shows it, in the log and in a dead letter.
+fn told(error: FunctionError) -> Diagnostic {
+    Diagnostic { error_type: error.kind().to_owned(), error_message: error.to_string() }
 }

@@ -2,7 +2,7 @@
 //! with work left. `main` only wires.
 
 use futures_util::{StreamExt, stream};
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 use volume_pool::Timestamp;
 use volume_pool::event::Event;
@@ -19,16 +19,16 @@ async fn main() -> Result<(), Error> {
         Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
             tracing::error!(problem = %problem, "the function can't start");
         })?;
-    run(service_fn(|event| handle(&function, event))).await
+    run(service_fn(|event| async { handle(&function, event).await.map_err(told) })).await
 }
 
-async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Error> {
+async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), FunctionError> {
     let deadline = Timestamp::from_millis(event.context.deadline);
     match function.read(&event.payload) {
         Some(Event::InstanceState { instance, state }) => {
-            Ok(function.run(instance, Trigger::InstanceState(state), deadline).await?)
+            function.run(instance, Trigger::InstanceState(state), deadline).await
         }
-        Some(Event::Schedule) => Ok(every_open_claim(function, deadline).await?),
+        Some(Event::Schedule) => every_open_claim(function, deadline).await,
         Some(Event::Lifecycle(_)) => {
             tracing::info!(
                 reason = "this event is for the function lifecycle; correct the rule",
@@ -52,4 +52,9 @@ async fn every_open_claim(function: &Function, deadline: Timestamp) -> Result<()
         .await;
     tracing::info!(open = count, failed, "reconciled");
     Ok(())
+}
+
+/// The error as Lambda shows it, in the log and in a dead letter.
+fn told(error: FunctionError) -> Diagnostic {
+    Diagnostic { error_type: error.kind().to_owned(), error_message: error.to_string() }
 }

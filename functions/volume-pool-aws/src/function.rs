@@ -56,6 +56,17 @@ pub enum FunctionError {
     Port(#[from] PortError),
 }
 
+impl FunctionError {
+    /// What Lambda records as the type of the error, beside its text.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoTable | Self::Variable { .. } => "BadEnvironment",
+            Self::Connect(_) => "NoConnection",
+            Self::Port(_) => "CallFailed",
+        }
+    }
+}
+
 /// A function, as long as its execution environment lives.
 #[derive(Debug)]
 pub struct Function {
