@@ -19,7 +19,8 @@ async fn main() -> Result<(), Error> {
         Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
             tracing::error!(problem = %problem, "the function can't start");
         })?;
-    run(service_fn(|event| async { handle(&function, event).await.map_err(told) })).await
+    run(service_fn(|event| async { handle(&function, event).await.map_err(|error| told(&error)) }))
+        .await
 }
 
 async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), FunctionError> {
@@ -55,6 +56,6 @@ async fn every_open_claim(function: &Function, deadline: Timestamp) -> Result<()
 }
 
 /// The error as Lambda shows it, in the log and in a dead letter.
-fn told(error: FunctionError) -> Diagnostic {
+fn told(error: &FunctionError) -> Diagnostic {
     Diagnostic { error_type: error.kind().to_owned(), error_message: error.to_string() }
 }
