@@ -20,7 +20,7 @@ use crate::ids::{InstanceId, VolumeId};
 use crate::observation::{Described, VolumeState};
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
-use crate::record::{Claim, Guard, Key, List, Phase, Place, Record, Slot};
+use crate::record::{Claim, Guard, HeldMark, Key, List, Phase, Place, Record, Slot};
 use crate::report::{Journal, StepTaken};
 use crate::request::{Ending, Outcome, Request, Response};
 use crate::time::Timestamp;
@@ -155,12 +155,24 @@ impl ActionLoop {
                 self.seen.candidates = Some(Candidates::new(volumes));
                 self.reread()
             }
-            (State::Looking(Look::Attached(_)), Response::Volumes(volumes)) => {
-                self.seen.attached = Some(volumes);
-                self.reread()
-            }
             (State::Looking(Look::Pool(_)), Response::Volumes(volumes)) => {
                 self.seen.pool = Some(volumes);
+                self.reread()
+            }
+            (State::Looking(Look::SlotVolumes(_)), Response::Volumes(volumes)) => {
+                self.seen.slot_volumes = Some(volumes);
+                self.reread()
+            }
+            (State::Looking(Look::Group(_)), Response::Group(group)) => {
+                self.seen.members = Some(group);
+                self.reread()
+            }
+            (State::Looking(Look::Others(_)), Response::Others(others)) => {
+                self.seen.others = Some(others);
+                self.reread()
+            }
+            (State::Looking(Look::Held(_)), Response::Records(_, lists)) => {
+                self.seen.held = Some(held(lists));
                 self.reread()
             }
             (State::Rereading, Response::Records(records, lists)) => {
@@ -168,6 +180,13 @@ impl ActionLoop {
             }
             (State::Committing(transaction), Response::Committed(commit)) => {
                 self.committed(&transaction, commit, now)
+            }
+            (State::Effecting(Effect::Create(creation)), Response::Created(answer)) => {
+                if let Err(refusal) = &answer {
+                    self.journal.refusals.push(format!("ec2:CreateVolume: {refusal}"));
+                }
+                self.seen.answers.note_created(creation.name, answer);
+                self.describe()
             }
             (State::Effecting(effect), Response::Answered(answer)) => {
                 self.effected(effect, answer, now)
@@ -256,12 +275,7 @@ impl ActionLoop {
     }
 
     fn describe(&mut self) -> Request {
-        let volumes = self
-            .slot
-            .iter()
-            .flat_map(|slot| &slot.volumes)
-            .map(|wanted| wanted.volume.clone())
-            .collect();
+        let volumes = self.slot.iter().flat_map(Slot::every_volume).cloned().collect();
         self.state = State::Describing;
         Request::Describe(self.subject.instance.clone(), volumes)
     }
@@ -275,17 +289,17 @@ impl ActionLoop {
                 let group = self.seen.described.group_instance.as_ref();
                 keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
             }
-            Phase::Waiting { place, .. } => {
-                lists = [List::Waiting, List::Free, List::Coming]
-                    .map(|list| list(place.clone()))
-                    .into();
-                keys.extend(
-                    self.seen.candidates.iter().flat_map(|candidates| candidates.keys(place)),
-                );
-            }
+            Phase::Waiting { .. } | Phase::Creating { .. } => {}
             Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => {
                 keys.push(Key::Slot(slot.clone()));
             }
+        }
+        if let Some((place, _)) = self.claim.as_ref().and_then(Claim::queued) {
+            lists =
+                [List::Waiting, List::Free, List::Coming].map(|list| list(place.clone())).into();
+            keys.push(Key::Pool(place.pool.clone()));
+            keys.extend(self.claim.as_ref().and_then(Claim::slot).cloned().map(Key::Slot));
+            keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
         }
         self.state = State::Rereading;
         Request::Read { keys, lists }
@@ -308,12 +322,13 @@ impl ActionLoop {
         if let Some(slot) = &self.slot {
             self.journal.slot = Some(slot.id.clone());
         }
-        self.seen.zone = match self.phase() {
-            Phase::Waiting { since, .. } => {
-                Some(ZoneView::new(lists, *since, &self.subject.instance))
-            }
-            Phase::Closed | Phase::Leased { .. } | Phase::Leaving { .. } => None,
-        };
+        let pool = records.values().find_map(|record| match record {
+            Record::Pool(pool) => Some(pool.clone()),
+            _ => None,
+        });
+        let queued = self.claim.as_ref().and_then(Claim::queued);
+        self.seen.zone = queued
+            .map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
         self.seen.group = records.values().find_map(|record| match record {
             Record::Group(group) => Some(group.clone()),
             _ => None,
@@ -342,10 +357,14 @@ impl ActionLoop {
                     Look::Candidates(place) => {
                         Request::PoolVolumes(place.clone(), VolumeState::Available)
                     }
-                    Look::Attached(place) => {
-                        Request::PoolVolumes(place.clone(), VolumeState::InUse)
-                    }
                     Look::Pool(pool) => Request::EveryPoolVolume(pool.clone()),
+                    Look::SlotVolumes(slot) => Request::SlotVolumes(slot.clone()),
+                    Look::Group(group) => Request::Group(group.clone()),
+                    Look::Others(instances) => Request::Others(instances.clone()),
+                    Look::Held(place) => Request::Read {
+                        keys: Vec::new(),
+                        lists: vec![List::Held(place.clone())],
+                    },
                 };
                 self.state = State::Looking(look);
                 request
@@ -382,13 +401,15 @@ impl ActionLoop {
             Commit::Committed => {
                 self.remember(transaction);
                 self.progressed();
-                if matches!(transaction.name, "lease" | "begin release") {
-                    self.seen.answers.forget_evidence();
+                match transaction.name {
+                    "lease" | "begin release" => self.seen.answers.forget_evidence(),
+                    "try again" => self.seen.answers.create_refused.clear(),
+                    _ => {}
                 }
                 self.seen.answers.released.extend(transaction.released());
                 self.changed |= transaction.wakes.is_some()
-                    || matches!(transaction.name, "lease" | "quarantine");
-                let waiting = matches!(self.phase(), Phase::Waiting { .. });
+                    || matches!(transaction.name, "lease" | "created" | "quarantine");
+                let waiting = self.claim.as_ref().is_some_and(|claim| claim.queued().is_some());
                 match transaction.wakes.clone() {
                     // Served before the action is answered: the waiters have waited long enough.
                     Some(place) if !waiting && !self.seen.answers.served => {
@@ -415,7 +436,7 @@ impl ActionLoop {
         if completes {
             // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
             self.journal.answered = self.seen.answers.completed.as_ref().map(|(_, result)| *result);
-            let leaving = matches!(self.phase(), Phase::Leaving { .. });
+            let leaving = matches!(self.phase(), Phase::Leaving { .. } | Phase::Creating { .. });
             let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
             return self.prepare_rest(leaving, None, why);
         }
@@ -567,8 +588,11 @@ impl ActionLoop {
     fn progressed(&mut self) {
         self.seen.answers.polls = 0;
         self.seen.candidates = None;
-        self.seen.attached = None;
         self.seen.pool = None;
+        self.seen.slot_volumes = None;
+        self.seen.held = None;
+        self.seen.members = None;
+        self.seen.others = None;
     }
 
     fn finish(&mut self, ending: Ending) -> Request {
@@ -611,6 +635,14 @@ impl ActionLoop {
             Some(_) | None => None,
         }
     }
+}
+
+fn held(lists: Vec<Vec<Record>>) -> Vec<HeldMark> {
+    let marks = lists.into_iter().flatten().filter_map(|record| match record {
+        Record::Held(mark) => Some(mark),
+        _ => None,
+    });
+    marks.collect()
 }
 
 /// Looking and waiting need no guard; everything else does. In mode observe the answer alone is sent without one.

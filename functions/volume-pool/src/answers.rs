@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, ActionResult};
 use crate::effect::Effect;
-use crate::ids::{DeviceName, VolumeId};
+use crate::ids::{DeviceName, VolumeId, VolumeName};
 use crate::observation::Described;
 use crate::ports::Refusal;
 use crate::time::Timestamp;
@@ -36,6 +36,10 @@ pub struct Answers {
     pub attach_refused: BTreeMap<VolumeId, (u32, Refusal)>,
     /// Device names that EC2 said are taken.
     pub devices_taken: BTreeSet<DeviceName>,
+    /// Volumes that were created, by their names in the slot.
+    pub created: BTreeMap<VolumeName, VolumeId>,
+    /// Volumes whose creation EC2 refused, by their names in the slot, and how.
+    pub create_refused: BTreeMap<VolumeName, Refusal>,
     /// What `StopInstances` was answered.
     pub stop: Option<Result<(), Refusal>>,
     /// Resources whose tags were set.
@@ -73,8 +77,23 @@ impl Answers {
             Effect::Detach(_)
             | Effect::KeepOnTermination(_)
             | Effect::Stop
+            | Effect::Create(_)
             | Effect::Tag(..)
             | Effect::Heartbeat(_) => {}
+        }
+    }
+
+    /// Takes note of the volume that was created, or of why none was.
+    pub fn note_created(&mut self, name: VolumeName, answer: Result<VolumeId, Refusal>) {
+        self.polls = 0;
+        match answer {
+            Ok(volume) => {
+                self.create_refused.remove(&name);
+                self.created.insert(name, volume);
+            }
+            Err(refusal) => {
+                self.create_refused.insert(name, refusal);
+            }
         }
     }
 
@@ -152,7 +171,8 @@ impl Answers {
             }
             (Effect::Complete(action, result), Ok(())) => self.completed = Some((action, result)),
             (Effect::Complete(..), Err(_)) => self.no_active_action += 1,
-            (Effect::Heartbeat(_), _) => {}
+            // What a creation is answered has a name in it: see `note_created`.
+            (Effect::Create(_) | Effect::Heartbeat(_), _) => {}
         }
         Next::Observe
     }

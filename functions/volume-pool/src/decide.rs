@@ -5,6 +5,7 @@
 
 mod adopt;
 mod choose;
+mod grow;
 mod launch;
 mod leave;
 mod reason;
@@ -14,10 +15,12 @@ use std::time::Duration;
 
 use crate::answers::Answers;
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
-use crate::ids::{GroupName, InstanceId, PoolName};
-use crate::observation::{Described, Hook, Instance, InstanceState, LifecycleState, Volume, tags};
+use crate::ids::{GroupName, InstanceId, PoolName, SlotId};
+use crate::observation::{
+    Described, GroupView, Hook, Instance, InstanceState, LifecycleState, Others, Volume, tags,
+};
 use crate::policy::{Policy, PolicyError};
-use crate::record::{Claim, Group, Phase, Place, Slot};
+use crate::record::{Claim, Group, HeldMark, Phase, Place, Slot};
 use crate::time::Timestamp;
 use crate::transition::{self, Transaction};
 use crate::zone::{Candidates, ZoneView};
@@ -55,10 +58,16 @@ pub struct Observation {
     pub hooks: Option<Vec<Hook>>,
     /// Available volumes with the pool's tag, once they were looked at.
     pub candidates: Option<Candidates>,
-    /// Attached volumes with the pool's tag, once they were looked at.
-    pub attached: Option<Vec<Volume>>,
     /// Every volume with the pool's tag, in all zones and states, once they were looked at.
     pub pool: Option<Vec<Volume>>,
+    /// The volumes with the tag of the slot that is being created, once they were looked at.
+    pub slot_volumes: Option<Vec<Volume>>,
+    /// The leased slots of the zone, once they were looked at.
+    pub held: Option<Vec<HeldMark>>,
+    /// The instance's group with all its instances, once it was looked at.
+    pub members: Option<GroupView>,
+    /// Holders that are in another group or in none, once they were looked at.
+    pub others: Option<Others>,
     /// What this invocation's own calls were answered.
     pub answers: Answers,
 }
@@ -103,10 +112,16 @@ pub enum Look {
     Hooks(GroupName),
     /// Available volumes with the pool's tag.
     Candidates(Place),
-    /// Attached volumes with the pool's tag.
-    Attached(Place),
     /// Every volume with the pool's tag, in all zones and states.
     Pool(PoolName),
+    /// The volumes with a slot's tag.
+    SlotVolumes(SlotId),
+    /// The leased slots of a zone.
+    Held(Place),
+    /// The group with all its instances.
+    Group(GroupName),
+    /// Instances of other groups or of none.
+    Others(Vec<InstanceId>),
 }
 
 /// How often an answer that found no active action is sent before reconcile goes on with it.
@@ -212,13 +227,18 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
     }
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
+        (Phase::Creating { .. }, Some(shown), _) if *shown != LifecycleState::Pending => {
+            grow::for_nobody(seen, now, Reason::LaunchOver { state })
+        }
         (_, Some(LifecycleState::Pending), _) => look_again(seen, Reason::NotYetWaiting { state }),
         (Phase::Waiting { .. }, Some(shown), Some(claim)) => {
             let unserved = *shown == LifecycleState::InService;
             commit(transition::close(claim, now), Reason::LaunchOver { state })
                 .with_alarm(unserved.then_some(Alarm::InServiceWithoutSlot))
         }
-        (Phase::Waiting { .. }, ..) => look_again(seen, Reason::NotInGroup),
+        (Phase::Waiting { .. } | Phase::Creating { .. }, ..) => {
+            look_again(seen, Reason::NotInGroup)
+        }
         (Phase::Closed | Phase::Leased { .. }, ..) => {
             rest(false, None, Reason::NothingWaitedFor { state })
         }

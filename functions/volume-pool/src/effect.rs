@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, ActionResult};
-use crate::ids::{DeviceName, VolumeId};
+use crate::ids::{DeviceName, VolumeId, VolumeName, Zone};
+use crate::policy::Template;
 
 /// One call that changes something in AWS, for the instance that the decision is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -16,12 +17,29 @@ pub enum Effect {
     KeepOnTermination(String),
     /// `StopInstances`
     Stop,
+    /// `CreateVolume`
+    Create(Creation),
     /// `CreateTags`
     Tag(String, BTreeMap<String, String>),
     /// `CompleteLifecycleAction`
     Complete(Action, ActionResult),
     /// `RecordLifecycleActionHeartbeat`
     Heartbeat(Action),
+}
+
+/// A volume to be created: everything that `CreateVolume` is told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Creation {
+    /// Its name in the slot.
+    pub name: VolumeName,
+    /// Its zone.
+    pub zone: Zone,
+    /// What it is like.
+    pub like: Template,
+    /// Its tags, ours among them.
+    pub tags: BTreeMap<String, String>,
+    /// The client token: the same request with the same token gives the same volume.
+    pub token: String,
 }
 
 impl Effect {
@@ -32,6 +50,7 @@ impl Effect {
             Self::Detach(_) => "ec2:DetachVolume",
             Self::KeepOnTermination(_) => "ec2:ModifyInstanceAttribute",
             Self::Stop => "ec2:StopInstances",
+            Self::Create(_) => "ec2:CreateVolume",
             Self::Tag(..) => "ec2:CreateTags",
             Self::Complete(..) => "autoscaling:CompleteLifecycleAction",
             Self::Heartbeat(_) => "autoscaling:RecordLifecycleActionHeartbeat",

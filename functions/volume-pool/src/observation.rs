@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::action::{Action, Transition};
 use crate::ids::{GroupName, HookName, InstanceId, VolumeId, Zone};
+use crate::policy::Template;
 use crate::time::Timestamp;
 
 /// An instance as Auto Scaling shows it (`DescribeAutoScalingInstances`).
@@ -71,6 +72,28 @@ impl fmt::Display for LifecycleState {
             Self::TerminatingProceed => "Terminating:Proceed",
             Self::Other(text) => text,
         })
+    }
+}
+
+/// A group as Auto Scaling shows it (`DescribeAutoScalingGroups`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupView {
+    /// Its name.
+    pub name: GroupName,
+    /// The value of its tag `stateful-asg:pool`.
+    pub pool_tag: Option<String>,
+    /// `MaxSize`
+    pub max_size: u32,
+    /// `DesiredCapacity`
+    pub desired: u32,
+    /// Its instances and where they stand.
+    pub members: BTreeMap<InstanceId, GroupInstance>,
+}
+
+impl GroupView {
+    /// A group that Auto Scaling does not know.
+    pub const fn unknown(name: GroupName) -> Self {
+        Self { name, pool_tag: None, max_size: 0, desired: 0, members: BTreeMap::new() }
     }
 }
 
@@ -163,6 +186,8 @@ pub struct Volume {
     pub tags: BTreeMap<String, String>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// What it is like: another one could be created so. Without tags.
+    pub like: Template,
 }
 
 /// The state of a volume.
@@ -264,6 +289,15 @@ pub struct Described {
     pub instance: Option<Instance>,
     /// Those of the volumes asked for that EC2 knows.
     pub volumes: BTreeMap<VolumeId, Volume>,
+}
+
+/// Instances that were looked at besides the one that a decision is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Others {
+    /// Those that Auto Scaling knows.
+    pub in_groups: BTreeMap<InstanceId, GroupInstance>,
+    /// Those that EC2 knows.
+    pub instances: BTreeMap<InstanceId, Instance>,
 }
 
 /// Names of tags.

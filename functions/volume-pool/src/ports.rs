@@ -8,8 +8,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::action::{Action, ActionResult};
-use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, VolumeId};
-use crate::observation::{GroupInstance, Hook, Instance, Volume, VolumeState};
+use crate::effect::Creation;
+use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
+use crate::observation::{GroupInstance, GroupView, Hook, Instance, Volume, VolumeState};
 use crate::record::{Key, List, Place, Record};
 use crate::time::Timestamp;
 use crate::transition::Transaction;
@@ -72,6 +73,12 @@ pub enum Refusal {
     /// Auto Scaling knows no such action, now. It may a moment later.
     #[error("no active lifecycle action")]
     NoActiveAction,
+    /// The client token belongs to another request, or to one that failed (`IdempotentParameterMismatch`).
+    #[error("the client token is burned")]
+    TokenBurned,
+    /// A quota of the account is used up (`VolumeLimitExceeded` and its like).
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// Something else, in AWS's words.
     #[error("{0}")]
     Other(String),
@@ -87,6 +94,12 @@ pub trait Volumes {
         &self,
         instance: &InstanceId,
     ) -> impl Future<Output = Result<Option<Instance>, PortError>> + Send;
+
+    /// `DescribeInstances` for these instances; those that EC2 does not know are left out.
+    fn instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> impl Future<Output = Result<BTreeMap<InstanceId, Instance>, PortError>> + Send;
 
     /// `DescribeVolumes` for these volumes; those that EC2 does not know are left out.
     fn volumes(
@@ -106,6 +119,18 @@ pub trait Volumes {
         &self,
         pool: &PoolName,
     ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
+
+    /// `DescribeVolumes` for the volumes with the slot's tag, to the last page.
+    fn slot_volumes(
+        &self,
+        slot: &SlotId,
+    ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
+
+    /// `CreateVolume`, with its client token and its tags in the call.
+    fn create(
+        &self,
+        creation: &Creation,
+    ) -> impl Future<Output = Result<Result<VolumeId, Refusal>, PortError>> + Send;
 
     /// `AttachVolume`. It has no client token: an error may hide a success.
     fn attach(
@@ -148,6 +173,21 @@ pub trait LifecycleActions {
         &self,
         instance: &InstanceId,
     ) -> impl Future<Output = Result<Option<GroupInstance>, PortError>> + Send;
+
+    /// `DescribeAutoScalingInstances` for these instances; those in no group are left out.
+    fn group_instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> impl Future<Output = Result<BTreeMap<InstanceId, GroupInstance>, PortError>> + Send;
+
+    /// `DescribeAutoScalingGroups` for one group; nothing where there is none of that name.
+    fn group(
+        &self,
+        group: &GroupName,
+    ) -> impl Future<Output = Result<Option<GroupView>, PortError>> + Send;
+
+    /// `DescribeAutoScalingGroups` for the groups with the tag `stateful-asg:pool`, to the last page.
+    fn enrolled_groups(&self) -> impl Future<Output = Result<Vec<GroupView>, PortError>> + Send;
 
     /// `DescribeLifecycleHooks`
     fn hooks(&self, group: &GroupName)

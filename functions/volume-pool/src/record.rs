@@ -7,7 +7,7 @@ use crate::action::{Action, ActionResult};
 use crate::ids::{
     DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone,
 };
-use crate::policy::Policy;
+use crate::policy::{Policy, Template};
 use crate::time::Timestamp;
 
 /// The number of this layout. A version of this software reads and writes its neighbours' layouts as well and
@@ -40,8 +40,12 @@ pub enum Key {
     Free(Place, Option<Timestamp>, u32),
     /// The mark of a slot that is being released.
     Coming(Place, u32),
+    /// The mark of a leased slot.
+    Held(Place, u32),
     /// The mark of a claim that has work left.
     Open(InstanceId),
+    /// The mark of a pool that has slots.
+    Known(PoolName),
 }
 
 /// One zone of one pool: what waiters wait for and slots are free in.
@@ -62,8 +66,16 @@ pub enum List {
     Free(Place),
     /// The slots of a place that are being released.
     Coming(Place),
+    /// The leased slots of a place.
+    Held(Place),
+    /// The leased slots of a pool, in all its zones.
+    EveryHeld(PoolName),
+    /// The free slots of a pool, in all its zones.
+    EveryFree(PoolName),
     /// Every claim with work left.
     Open,
+    /// Every pool that has slots.
+    Pools,
 }
 
 impl Key {
@@ -75,10 +87,14 @@ impl Key {
             Self::Pool(pool) => format!("POOL#{pool}"),
             Self::Group(group) => format!("GROUP#{group}"),
             Self::Volume(volume) => format!("VOLUME#{volume}"),
-            Self::Waiting(place, ..) | Self::Free(place, ..) | Self::Coming(place, ..) => {
+            Self::Waiting(place, ..)
+            | Self::Free(place, ..)
+            | Self::Coming(place, ..)
+            | Self::Held(place, ..) => {
                 format!("POOL#{}", place.pool)
             }
             Self::Open(_) => "OPEN".to_owned(),
+            Self::Known(_) => "POOLS".to_owned(),
         }
     }
 
@@ -99,7 +115,9 @@ impl Key {
                 format!("FREE#{}#{age:020}#{index:010}", place.zone)
             }
             Self::Coming(place, index) => format!("COMING#{}#{index:010}", place.zone),
+            Self::Held(place, index) => format!("HELD#{}#{index:010}", place.zone),
             Self::Open(instance) => instance.to_string(),
+            Self::Known(pool) => pool.to_string(),
         }
     }
 }
@@ -108,10 +126,12 @@ impl List {
     /// The partition that the list is part of.
     pub fn partition(&self) -> String {
         match self {
-            Self::Waiting(place) | Self::Free(place) | Self::Coming(place) => {
+            Self::Waiting(place) | Self::Free(place) | Self::Coming(place) | Self::Held(place) => {
                 format!("POOL#{}", place.pool)
             }
+            Self::EveryHeld(pool) | Self::EveryFree(pool) => format!("POOL#{pool}"),
             Self::Open => "OPEN".to_owned(),
+            Self::Pools => "POOLS".to_owned(),
         }
     }
 
@@ -121,7 +141,23 @@ impl List {
             Self::Waiting(place) => format!("WAIT#{}#", place.zone),
             Self::Free(place) => format!("FREE#{}#", place.zone),
             Self::Coming(place) => format!("COMING#{}#", place.zone),
-            Self::Open => String::new(),
+            Self::Held(place) => format!("HELD#{}#", place.zone),
+            Self::EveryHeld(_) => "HELD#".to_owned(),
+            Self::EveryFree(_) => "FREE#".to_owned(),
+            Self::Open | Self::Pools => String::new(),
+        }
+    }
+
+    /// How many of its members a decision needs. A waiter further down the queue is served by those before it; that a
+    /// volume may be created takes a look at every holder.
+    pub const fn most(&self) -> usize {
+        match self {
+            Self::Waiting(_) | Self::Free(_) | Self::Coming(_) => 128,
+            Self::Held(_)
+            | Self::EveryHeld(_)
+            | Self::EveryFree(_)
+            | Self::Open
+            | Self::Pools => usize::MAX,
         }
     }
 }
@@ -147,8 +183,12 @@ pub enum Record {
     Free(FreeMark),
     /// The mark of a slot that is being released.
     Coming(ComingMark),
+    /// The mark of a leased slot.
+    Held(HeldMark),
     /// The mark of a claim that has work left.
     Open(OpenMark),
+    /// The mark of a pool that has slots.
+    Known(KnownMark),
 }
 
 impl Record {
@@ -167,7 +207,9 @@ impl Record {
                 Key::Free(mark.slot.place(), mark.slot.released_at, mark.slot.id.index)
             }
             Self::Coming(mark) => Key::Coming(mark.place.clone(), mark.slot.index),
+            Self::Held(mark) => Key::Held(mark.place.clone(), mark.slot.index),
             Self::Open(mark) => Key::Open(mark.instance.clone()),
+            Self::Known(mark) => Key::Known(mark.pool.clone()),
         }
     }
 
@@ -182,7 +224,9 @@ impl Record {
             | Self::Waiting(_)
             | Self::Free(_)
             | Self::Coming(_)
-            | Self::Open(_) => 0,
+            | Self::Held(_)
+            | Self::Open(_)
+            | Self::Known(_) => 0,
         }
     }
 }
@@ -235,6 +279,15 @@ pub enum Phase {
         /// Its place in the queue.
         since: Timestamp,
     },
+    /// A slot is being created for it. It keeps its place in the queue meanwhile.
+    Creating {
+        /// Where it waits.
+        place: Place,
+        /// Its place in the queue.
+        since: Timestamp,
+        /// The slot.
+        slot: SlotId,
+    },
     /// It holds a slot.
     Leased {
         /// The slot.
@@ -272,11 +325,23 @@ impl Claim {
         }
     }
 
-    /// The slot that it holds.
+    /// The slot that it holds, or that is being created for it.
     pub const fn slot(&self) -> Option<&SlotId> {
         match &self.phase {
             Phase::Closed | Phase::Waiting { .. } => None,
-            Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => Some(slot),
+            Phase::Creating { slot, .. }
+            | Phase::Leased { slot, .. }
+            | Phase::Leaving { slot, .. } => Some(slot),
+        }
+    }
+
+    /// Where it stands in a queue, and since when.
+    pub const fn queued(&self) -> Option<(&Place, Timestamp)> {
+        match &self.phase {
+            Phase::Waiting { place, since } | Phase::Creating { place, since, .. } => {
+                Some((place, *since))
+            }
+            Phase::Closed | Phase::Leased { .. } | Phase::Leaving { .. } => None,
         }
     }
 
@@ -339,8 +404,33 @@ pub enum SlotState {
         /// The instance.
         holder: InstanceId,
     },
+    /// Nobody yet: its volumes are being created, for this instance.
+    Creating {
+        /// The instance.
+        claimant: InstanceId,
+        /// What is to be created.
+        planned: Vec<Planned>,
+    },
     /// Nobody, until a person has looked at it.
     Quarantined,
+    /// Nobody any more. Its index is not used again.
+    Retired,
+}
+
+/// A volume that is to be created. On record before it is asked for, so that a crash at any point leaks none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its name in the slot.
+    pub name: VolumeName,
+    /// The device name to attach it at.
+    pub device: DeviceName,
+    /// What it is created like.
+    pub like: Template,
+    /// Which attempt this is, from 1: each has a client token of its own, because one that failed burns its token.
+    pub attempt: u32,
+    /// The volume, once EC2 has named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeId>,
 }
 
 /// A volume of a slot.
@@ -364,6 +454,8 @@ pub struct SlotVolume {
 pub enum Origin {
     /// It was found by its tag, with whatever data it holds.
     Adopted,
+    /// It was created blank, for its slot.
+    Created,
 }
 
 impl Slot {
@@ -376,8 +468,25 @@ impl Slot {
     pub const fn holder(&self) -> Option<&InstanceId> {
         match &self.state {
             SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-            SlotState::Free | SlotState::Quarantined => None,
+            SlotState::Free
+            | SlotState::Creating { .. }
+            | SlotState::Quarantined
+            | SlotState::Retired => None,
         }
+    }
+
+    /// Its volumes, those under creation included as far as EC2 has named them.
+    pub fn every_volume(&self) -> impl Iterator<Item = &VolumeId> {
+        let planned: &[Planned] = match &self.state {
+            SlotState::Creating { planned, .. } => planned,
+            SlotState::Free
+            | SlotState::Leased { .. }
+            | SlotState::Releasing { .. }
+            | SlotState::Quarantined
+            | SlotState::Retired => &[],
+        };
+        let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
+        self.volumes.iter().map(|volume| &volume.volume).chain(named)
     }
 
     /// Puts `instance` at the head of the recent holders.
@@ -456,6 +565,24 @@ pub struct ComingMark {
     pub slot: SlotId,
     /// Who lets go of it.
     pub holder: InstanceId,
+}
+
+/// Stands for a leased slot: reconcile finds by it those whose holders went unheard, and a launch whether a slot comes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldMark {
+    /// Where.
+    pub place: Place,
+    /// The slot.
+    pub slot: SlotId,
+    /// Who holds it.
+    pub holder: InstanceId,
+}
+
+/// Stands for a pool that has slots: reconcile walks these.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KnownMark {
+    /// The pool.
+    pub pool: PoolName,
 }
 
 /// Stands for a claim with work left: reconcile reads these, and never scans the table.

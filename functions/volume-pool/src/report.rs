@@ -41,8 +41,11 @@ impl StepTaken {
         let name = match step {
             Step::Look(Look::Hooks(_)) => "look at hooks",
             Step::Look(Look::Candidates(_)) => "look for volumes",
-            Step::Look(Look::Attached(_)) => "look at attached volumes",
             Step::Look(Look::Pool(_)) => "look at the whole pool",
+            Step::Look(Look::SlotVolumes(_)) => "look for created volumes",
+            Step::Look(Look::Held(_)) => "look at leased slots",
+            Step::Look(Look::Group(_)) => "look at the group",
+            Step::Look(Look::Others(_)) => "look at other holders",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
             Step::Poll => "poll",

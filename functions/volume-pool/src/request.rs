@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::effect::Effect;
-use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, VolumeId};
-use crate::observation::{Described, Hook, Volume, VolumeState};
+use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
+use crate::observation::{Described, GroupView, Hook, Others, Volume, VolumeState};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Key, List, Place, Record};
 use crate::transition::Transaction;
-
-/// How many marks a list is read to. A waiter further down the queue is served by those before it.
-pub const MARKS_READ: usize = 128;
 
 /// What the loop asks for next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,7 +17,7 @@ pub enum Request {
     Read {
         /// These records.
         keys: Vec<Key>,
-        /// These lists, each to at most [`MARKS_READ`].
+        /// These lists, each as far as a decision needs it.
         lists: Vec<List>,
     },
     /// Auto Scaling, EC2 and these volumes, in parallel.
@@ -31,6 +28,12 @@ pub enum Request {
     PoolVolumes(Place, VolumeState),
     /// Every volume of a pool.
     EveryPoolVolume(PoolName),
+    /// The volumes that carry a slot's tag.
+    SlotVolumes(SlotId),
+    /// A group with its instances.
+    Group(GroupName),
+    /// These instances, in Auto Scaling and EC2, in parallel.
+    Others(Vec<InstanceId>),
     /// A transaction.
     Commit(Transaction),
     /// Asks the guard of the instance for another look.
@@ -56,13 +59,19 @@ pub enum Response {
     Described(Described),
     /// To `Hooks`.
     Hooks(Vec<Hook>),
-    /// To `PoolVolumes` and `EveryPoolVolume`.
+    /// To `PoolVolumes`, `EveryPoolVolume` and `SlotVolumes`.
     Volumes(Vec<Volume>),
+    /// To `Group`.
+    Group(GroupView),
+    /// To `Others`.
+    Others(Others),
     /// To `Commit`.
     Committed(Commit),
     /// To `Poke`.
     Poked(Poke),
-    /// To `Effect`.
+    /// To `Effect`, where it creates a volume.
+    Created(Result<VolumeId, Refusal>),
+    /// To every other `Effect`.
     Answered(Result<(), Refusal>),
     /// To `TakePoke`, `Pause` and `Serve`.
     Done,
@@ -101,7 +110,11 @@ impl Request {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
-            Self::PoolVolumes(..) | Self::EveryPoolVolume(_) => "ec2:DescribeVolumes",
+            Self::PoolVolumes(..) | Self::EveryPoolVolume(_) | Self::SlotVolumes(_) => {
+                "ec2:DescribeVolumes"
+            }
+            Self::Group(_) => "autoscaling:DescribeAutoScalingGroups",
+            Self::Others(_) => "describe other instances",
             Self::Commit(_) => "dynamodb:TransactWriteItems",
             Self::Poke(..) | Self::TakePoke(..) => "dynamodb:UpdateItem",
             Self::Effect(_, effect) => effect.call(),

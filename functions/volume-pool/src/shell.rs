@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all, try_join3};
 use serde::Serialize;
 
 use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
 use crate::ids::InstanceId;
 use crate::invocation::{Invocation, LoopReport};
-use crate::observation::Described;
+use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::record::{List, Record};
-use crate::request::{Ending, MARKS_READ, Request, Response};
+use crate::request::{Ending, Request, Response};
 
 /// What an invocation did: its loops, and the calls that they took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ where
 
 /// The instances with open work, for reconcile.
 pub async fn open_work<L: LeaseStore>(leases: &L) -> Result<Vec<InstanceId>, PortError> {
-    let marks = leases.list(&List::Open, usize::MAX).await?;
+    let marks = leases.list(&List::Open, List::Open.most()).await?;
     let instances = marks.into_iter().filter_map(|record| match record {
         Record::Open(mark) => Some(mark.instance),
         _ => None,
@@ -88,9 +88,9 @@ where
     let Ports { volumes, actions, leases, clock } = ports;
     Ok(match request {
         Request::Read { keys, lists } => {
-            let listed = try_join_all(lists.iter().map(|list| leases.list(list, MARKS_READ)));
+            let listed = try_join_all(lists.iter().map(|list| leases.list(list, list.most())));
             let (records, lists) =
-                futures_util::future::try_join(leases.read(&keys), listed).await?;
+                try_join(leases.read(&keys), listed).await?;
             Response::Records(records, lists)
         }
         Request::Describe(instance, ids) => {
@@ -111,11 +111,24 @@ where
         Request::EveryPoolVolume(pool) => {
             Response::Volumes(volumes.every_pool_volume(&pool).await?)
         }
+        Request::SlotVolumes(slot) => Response::Volumes(volumes.slot_volumes(&slot).await?),
+        Request::Group(name) => {
+            let view = actions.group(&name).await?;
+            Response::Group(view.unwrap_or_else(|| GroupView::unknown(name)))
+        }
+        Request::Others(ids) => {
+            let (in_groups, instances) =
+                try_join(actions.group_instances(&ids), volumes.instances(&ids)).await?;
+            Response::Others(Others { in_groups, instances })
+        }
         Request::TakePoke(instance, guard) => {
             leases.take_poke(&instance, &guard).await?;
             Response::Done
         }
         Request::Effect(instance, effect) => Response::Answered(match effect {
+            Effect::Create(creation) => {
+                return Ok(Response::Created(volumes.create(&creation).await?));
+            }
             Effect::Attach(volume, device) => volumes.attach(&volume, &instance, &device).await?,
             Effect::Detach(volume) => volumes.detach(&volume, &instance).await?,
             Effect::KeepOnTermination(device) => {

@@ -1,15 +1,17 @@
 //! The transitions of claims and slots: each the one transaction in which ownership or intent changes, with every
 //! condition it needs. A condition on a version is a condition on all that was read with it: state, holder, epoch and
 //! guard; so each transition takes the records as they were read, and refuses to be built from a record in another
-//! state by giving nothing.
+//! state by giving nothing. Those by which a pool grows are in [`creation`].
+
+pub mod creation;
 
 use std::collections::BTreeMap;
 
 use crate::action::{Action, ActionResult, Transition};
-use crate::ids::{DeviceName, InvocationId, SlotId, VolumeId, VolumeName, Zone};
+use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, Key, OpenMark, Origin, Phase, Place,
+    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark, OpenMark, Origin, Phase, Place,
     Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
@@ -66,7 +68,7 @@ pub struct Adoption {
 pub const MOST_WRITES: usize = 100;
 
 impl Transaction {
-    fn new(name: &'static str, writes: Vec<Write>) -> Self {
+    pub(crate) fn new(name: &'static str, writes: Vec<Write>) -> Self {
         Self { name, writes, wakes: None }
     }
 
@@ -93,7 +95,7 @@ impl Transaction {
         self.writes.iter().filter(new).count()
     }
 
-    fn waking(mut self, place: Place) -> Self {
+    pub(crate) fn waking(mut self, place: Place) -> Self {
         self.wakes = Some(place);
         self
     }
@@ -222,6 +224,7 @@ pub fn lease(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option
             moved(next, now),
             Write::Delete(Key::Waiting(place.clone(), *since, claim.instance.clone())),
             Write::Delete(free_key(slot)),
+            held_mark(slot, &claim.instance),
         ],
     ))
 }
@@ -269,7 +272,12 @@ pub fn begin_release(
     let mark = ComingMark { place: slot.place(), slot: id.clone(), holder: claim.instance.clone() };
     Some(Transaction::new(
         "begin release",
-        vec![put_slot(releasing), moved(next, now), Write::Put(Record::Coming(mark), Expect::Mark)],
+        vec![
+            put_slot(releasing),
+            moved(next, now),
+            Write::Delete(held_key(slot)),
+            Write::Put(Record::Coming(mark), Expect::Mark),
+        ],
     ))
 }
 
@@ -315,12 +323,13 @@ pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> O
             next.phase = Phase::Waiting { place: place.clone(), since };
             let mark = WaitingMark { place, since, instance: claim.instance.clone() };
             writes.push(Write::Put(Record::Waiting(mark), Expect::Mark));
+            writes.push(Write::Delete(held_key(slot)));
         }
         Phase::Leaving { .. } => {
             next.phase = Phase::Closed;
             writes.push(Write::Delete(Key::Coming(slot.place(), slot.id.index)));
         }
-        Phase::Closed | Phase::Waiting { .. } => return None,
+        Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. } => return None,
     }
     writes.extend([put_slot(apart), moved(next, now)]);
     Some(Transaction::new("quarantine", writes))
@@ -353,8 +362,8 @@ pub fn adopt(
     let mut writes = Vec::new();
     next.next_index = next.next_index.max(next_index);
     for adoption in adoptions {
-        // A slot, its free mark and each volume's row; and one for the pool.
-        if writes.len() + adoption.volumes.len() + 2 >= MOST_WRITES {
+        // A slot, its free mark and each volume's row; and two for the pool.
+        if writes.len() + adoption.volumes.len() + 3 >= MOST_WRITES {
             break;
         }
         let id = match &adoption.tagged {
@@ -377,12 +386,7 @@ pub fn adopt(
     if writes.is_empty() {
         return None;
     }
-    let expect = match pool {
-        Some(pool) => Expect::Version(pool.version),
-        None => Expect::Absent,
-    };
-    next.version += 1;
-    writes.push(Write::Put(Record::Pool(next), expect));
+    writes.extend(put_pool(pool, next));
     Some(Transaction::new("adopt", writes).waking(place.clone()))
 }
 
@@ -424,22 +428,44 @@ pub fn guarded_by(claim: &Claim, me: &InvocationId) -> bool {
     claim.guard.as_ref().is_some_and(|guard| guard.invocation == *me)
 }
 
+/// The pool's record; and its mark, where it is new.
+pub(crate) fn put_pool(known: Option<&Pool>, mut next: Pool) -> Vec<Write> {
+    next.version += 1;
+    match known {
+        Some(pool) => vec![Write::Put(Record::Pool(next), Expect::Version(pool.version))],
+        None => {
+            let mark = Record::Known(KnownMark { pool: next.name.clone() });
+            vec![Write::Put(Record::Pool(next), Expect::Absent), Write::Put(mark, Expect::Mark)]
+        }
+    }
+}
+
+pub(crate) fn held_mark(slot: &Slot, holder: &InstanceId) -> Write {
+    let mark =
+        HeldMark { place: slot.place(), slot: slot.id.clone(), holder: holder.clone() };
+    Write::Put(Record::Held(mark), Expect::Mark)
+}
+
+fn held_key(slot: &Slot) -> Key {
+    Key::Held(slot.place(), slot.id.index)
+}
+
 fn free_key(slot: &Slot) -> Key {
     Key::Free(slot.place(), slot.released_at, slot.id.index)
 }
 
-fn moved(mut next: Claim, now: Timestamp) -> Write {
+pub(crate) fn moved(mut next: Claim, now: Timestamp) -> Write {
     next.since = now;
     put_claim(next)
 }
 
-fn put_claim(mut next: Claim) -> Write {
+pub(crate) fn put_claim(mut next: Claim) -> Write {
     let expected = Expect::Version(next.version);
     next.version += 1;
     Write::Put(Record::Claim(next), expected)
 }
 
-fn put_slot(mut next: Slot) -> Write {
+pub(crate) fn put_slot(mut next: Slot) -> Write {
     let expected = Expect::Version(next.version);
     next.version += 1;
     Write::Put(Record::Slot(next), expected)

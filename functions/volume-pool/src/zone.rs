@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{InstanceId, SlotId, VolumeId};
 use crate::observation::{Volume, tags};
-use crate::record::{ComingMark, Key, Place, Pool, Record, Slot, WaitingMark};
+use crate::record::{ComingMark, Key, Pool, Record, Slot, WaitingMark};
 use crate::time::Timestamp;
 
 /// The queue and the slots of a zone.
@@ -16,6 +16,8 @@ pub struct ZoneView {
     pub free: Vec<Slot>,
     /// The slots that are being released.
     pub coming: Vec<ComingMark>,
+    /// The pool's record.
+    pub pool: Option<Pool>,
 }
 
 /// Volumes that might become slots, and what the records know of them.
@@ -23,8 +25,6 @@ pub struct ZoneView {
 pub struct Candidates {
     /// The volumes.
     pub volumes: Vec<Volume>,
-    /// The pool's record.
-    pub pool: Option<Pool>,
     /// Those volumes that belong to a slot.
     pub owned: BTreeSet<VolumeId>,
     /// Those slots named by the volumes' tags that exist.
@@ -33,8 +33,13 @@ pub struct Candidates {
 
 impl ZoneView {
     /// The zone as its lists show it to the waiter that has stood there since `since`.
-    pub fn new(lists: Vec<Vec<Record>>, since: Timestamp, waiter: &InstanceId) -> Self {
-        let mut view = Self::default();
+    pub fn new(
+        pool: Option<Pool>,
+        lists: Vec<Vec<Record>>,
+        since: Timestamp,
+        waiter: &InstanceId,
+    ) -> Self {
+        let mut view = Self { pool, ..Self::default() };
         for record in lists.into_iter().flatten() {
             match record {
                 Record::Waiting(mark) if (mark.since, &mark.instance) < (since, waiter) => {
@@ -58,7 +63,7 @@ impl Candidates {
     }
 
     /// The records that tell which of the volumes may become slots.
-    pub fn keys(&self, place: &Place) -> Vec<Key> {
+    pub fn keys(&self) -> Vec<Key> {
         let named: BTreeSet<SlotId> = self
             .volumes
             .iter()
@@ -66,7 +71,7 @@ impl Candidates {
             .collect();
         let volumes = self.volumes.iter().map(|volume| Key::Volume(volume.id.clone()));
         let slots = named.into_iter().map(Key::Slot);
-        std::iter::once(Key::Pool(place.pool.clone())).chain(volumes).chain(slots).collect()
+        volumes.chain(slots).collect()
     }
 
     /// Takes note of what the records say.
@@ -75,7 +80,6 @@ impl Candidates {
         *self = Self::new(volumes);
         for record in records.into_values() {
             match record {
-                Record::Pool(pool) => self.pool = Some(pool),
                 Record::Volume(owner) => {
                     self.owned.insert(owner.volume);
                 }

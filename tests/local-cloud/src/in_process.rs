@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use volume_pool::Timestamp;
 use volume_pool::event::{Action, ActionResult, Transition};
-use volume_pool::ids::{DeviceName, GroupName, InstanceId, PoolName, VolumeId};
+use volume_pool::effect::Creation;
+use volume_pool::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId};
 use volume_pool::observation::{
-    Attachment, DeleteOnTermination, GroupInstance, Hook, Instance, Volume, VolumeState, tags,
+    Attachment, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance, Volume, VolumeState,
+    tags,
 };
+use volume_pool::policy::Template;
 use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Volumes};
 use volume_pool::record::Place;
 
 use crate::world::{
-    self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World,
+    self, ActionName, ApiError, CreateVolume, Detachment, Filter, LifecycleResult, PageRequest,
+    VolumeSpecification, World,
 };
 
 /// The world, shared by those who look at it and those who change it.
@@ -45,6 +49,24 @@ impl Volumes for InProcess {
             Err(ApiError::InstanceNotFound(_)) => Ok(None),
             Err(error) => Err(unanswered("ec2:DescribeInstances", &error)),
         }
+    }
+
+    async fn instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, Instance>, PortError> {
+        let call = "ec2:DescribeInstances";
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let values = ids.iter().map(ToString::to_string).collect();
+        let filter = Filter { name: "instance-id".to_owned(), values };
+        let page = self
+            .world()
+            .describe_instances(&[], &[filter], &PageRequest::default())
+            .map_err(|error| unanswered(call, &error))?;
+        let seen = page.items.into_iter().map(instance_seen);
+        seen.map(|instance| instance.map(|instance| (instance.id.clone(), instance))).collect()
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
@@ -77,6 +99,35 @@ impl Volumes for InProcess {
 
     async fn every_pool_volume(&self, pool: &PoolName) -> Result<Vec<Volume>, PortError> {
         self.every_volume(&[Filter::new(&format!("tag:{}", tags::POOL), pool.as_str())])
+    }
+
+    async fn slot_volumes(&self, slot: &SlotId) -> Result<Vec<Volume>, PortError> {
+        self.every_volume(&[Filter::new(&format!("tag:{}", tags::SLOT), &slot.to_string())])
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<Result<VolumeId, Refusal>, PortError> {
+        let like = creation.like.clone();
+        let request = CreateVolume {
+            zone: creation.zone.to_string(),
+            specification: VolumeSpecification {
+                size_gib: Some(like.size_gib),
+                volume_type: Some(like.volume_type),
+                iops: like.iops,
+                throughput: like.throughput,
+                encrypted: Some(like.encrypted),
+                kms_key_id: like.kms_key_id,
+                ..VolumeSpecification::default()
+            },
+            tags: creation.tags.clone(),
+            client_token: Some(creation.token.clone()),
+        };
+        match self.world().create_volume(request) {
+            Ok(volume) => {
+                let id = volume.id.parse();
+                id.map(Ok).map_err(|error| unanswered("ec2:CreateVolume", &error))
+            }
+            Err(error) => Ok(Err(refusal(&error))),
+        }
     }
 
     async fn attach(
@@ -161,14 +212,37 @@ impl LifecycleActions for InProcess {
             .world()
             .describe_group_instances(&[instance.to_string()], &PageRequest::default())
             .map_err(|error| unanswered(call, &error))?;
-        let seen = page.items.into_iter().next().map(|view| {
-            Ok(GroupInstance {
-                group: view.group.parse().map_err(|error| unanswered(call, &error))?,
-                zone: view.member.zone.parse().map_err(|error| unanswered(call, &error))?,
-                state: view.member.state.as_str().into(),
-            })
-        });
-        seen.transpose()
+        page.items.first().map(|view| member_seen(&view.group, &view.member)).transpose()
+    }
+
+    async fn group_instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, GroupInstance>, PortError> {
+        let call = "autoscaling:DescribeAutoScalingInstances";
+        let mut found = BTreeMap::new();
+        // `DescribeAutoScalingInstances` takes 50 ids.
+        for some in ids.chunks(50) {
+            let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
+            let page = self
+                .world()
+                .describe_group_instances(&ids, &PageRequest::default())
+                .map_err(|error| unanswered(call, &error))?;
+            for view in page.items {
+                let id = view.member.instance.parse().map_err(|error| unanswered(call, &error))?;
+                found.insert(id, member_seen(&view.group, &view.member)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn group(&self, group: &GroupName) -> Result<Option<GroupView>, PortError> {
+        let found = self.every_group(&[group.to_string()], &[])?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn enrolled_groups(&self) -> Result<Vec<GroupView>, PortError> {
+        self.every_group(&[], &[Filter::new("tag-key", tags::POOL)])
     }
 
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
@@ -214,6 +288,28 @@ impl LifecycleActions for InProcess {
     }
 }
 
+impl InProcess {
+    /// `DescribeAutoScalingGroups` to the last page.
+    fn every_group(&self, names: &[String], filters: &[Filter]) -> Result<Vec<GroupView>, PortError> {
+        let call = "autoscaling:DescribeAutoScalingGroups";
+        let mut page = PageRequest { max_results: Some(100), next_token: None };
+        let mut found = Vec::new();
+        loop {
+            let answer = self
+                .world()
+                .describe_groups(names, filters, &page)
+                .map_err(|error| unanswered(call, &error))?;
+            for group in answer.items {
+                found.push(group_seen(group)?);
+            }
+            match answer.next_token {
+                Some(token) => page.next_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
 impl Clock for InProcess {
     fn now(&self) -> Timestamp {
         self.world().now()
@@ -248,6 +344,7 @@ fn refusal(error: &ApiError) -> Refusal {
         ApiError::AttachmentNotFound { .. } => Refusal::NotAttached,
         ApiError::VolumeNotFound(_) | ApiError::InstanceNotFound(_) => Refusal::NotFound,
         ApiError::AttachmentLimitExceeded(_) => Refusal::LimitExceeded,
+        ApiError::IdempotentParameterMismatch(_) => Refusal::TokenBurned,
         ApiError::UnsupportedOperation(text) => Refusal::Unsupported(text.clone()),
         error => Refusal::Other(error.to_string()),
     }
@@ -265,6 +362,30 @@ fn instance_seen(view: world::InstanceView) -> Result<Instance, PortError> {
         state: view.instance.state.as_str().into(),
         devices: view.attachments.into_iter().map(|attachment| attachment.device).collect(),
         tags: view.instance.tags,
+    })
+}
+
+fn member_seen(group: &str, member: &world::Member) -> Result<GroupInstance, PortError> {
+    let call = "autoscaling:DescribeAutoScalingInstances";
+    Ok(GroupInstance {
+        group: group.parse().map_err(|error| unanswered(call, &error))?,
+        zone: member.zone.parse().map_err(|error| unanswered(call, &error))?,
+        state: member.state.as_str().into(),
+    })
+}
+
+fn group_seen(group: world::Group) -> Result<GroupView, PortError> {
+    let call = "autoscaling:DescribeAutoScalingGroups";
+    let members = group.members.values().map(|member| {
+        let id = member.instance.parse().map_err(|error| unanswered(call, &error))?;
+        Ok((id, member_seen(&group.name, member)?))
+    });
+    Ok(GroupView {
+        name: group.name.parse().map_err(|error| unanswered(call, &error))?,
+        pool_tag: group.tags.get(tags::POOL).map(|tag| tag.value.clone()),
+        max_size: group.max_size,
+        desired: group.desired_capacity,
+        members: members.collect::<Result<_, PortError>>()?,
     })
 }
 
@@ -291,5 +412,14 @@ fn volume_seen(volume: world::Volume) -> Result<Volume, PortError> {
         attachments: attachments.collect::<Result<_, PortError>>()?,
         tags: volume.tags,
         created_at: volume.created_at,
+        like: Template {
+            volume_type: volume.volume_type,
+            size_gib: volume.size_gib,
+            iops: volume.iops,
+            throughput: volume.throughput,
+            encrypted: volume.encrypted,
+            kms_key_id: volume.kms_key_id,
+            tags: BTreeMap::new(),
+        },
     })
 }

@@ -13,12 +13,13 @@ use crate::policy::{Policy, VolumeSpec};
 use crate::record::{HIGHEST_INDEX, Place};
 use crate::time::Timestamp;
 use crate::transition::{self, Adoption};
-use crate::zone::Candidates;
+use crate::zone::{Candidates, ZoneView};
 
 /// The step towards adopting something, or what a person must know where there is nothing to adopt.
 pub(super) fn decide(
     seen: &Observation,
     policy: &Policy,
+    zone: &ZoneView,
     place: &Place,
 ) -> Result<Decision, Vec<Alarm>> {
     let Some(candidates) = &seen.candidates else {
@@ -31,7 +32,7 @@ pub(super) fn decide(
     let Some(pool) = &seen.pool else {
         return Ok(decision(Step::Look(Look::Pool(place.pool.clone())), Reason::LookAtPool));
     };
-    if candidates.pool.is_none()
+    if zone.pool.is_none()
         && let Some(held) =
             pool.iter().find(|volume| named_slot(volume).is_some() && volume.attachment().is_some())
     {
@@ -46,14 +47,7 @@ pub(super) fn decide(
         volume,
         problem: "a volume that is attached, or in another zone, names the same slot by its tag stateful-asg:slot; leave that tag on the original only".to_owned(),
     }));
-    let next = pool
-        .iter()
-        .filter_map(named_slot)
-        .map(|slot| slot.index)
-        .filter(|index| *index <= HIGHEST_INDEX)
-        .max();
-    let next_index = next.map_or(0, |highest| highest + 1);
-    match transition::adopt(candidates.pool.as_ref(), place, next_index, &adoptions) {
+    match transition::adopt(zone.pool.as_ref(), place, next_index(pool), &adoptions) {
         Some(transaction) => {
             let reason = Reason::Adopt { count: transaction.adopted() };
             let mut decision = decision(Step::Commit(transaction), reason);
@@ -62,6 +56,17 @@ pub(super) fn decide(
         }
         None => Err(alarms),
     }
+}
+
+/// The lowest index that no volume of the pool goes by, and none above it.
+pub(super) fn next_index(pool: &[Volume]) -> u32 {
+    let indices = pool.iter().filter_map(named_slot).map(|slot| slot.index);
+    indices.filter(|index| *index <= HIGHEST_INDEX).max().map_or(0, |highest| highest + 1)
+}
+
+/// Whether the volume goes by the name of a slot.
+pub(super) fn names_slot(volume: &Volume) -> bool {
+    named_slot(volume).is_some()
 }
 
 /// Whether another volume than an available one of this zone goes by the slot's name.

@@ -5,19 +5,15 @@
 
 use std::time::Duration;
 
-use super::{
-    Alarm, Decision, Look, Observation, Reason, Step, Subject, adopt, commit, decision, rest,
-};
+use super::grow::{self, Waiter};
+use super::{Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest};
 use crate::event::Action;
 use crate::observation::{Volume, tags};
 use crate::policy::Policy;
-use crate::record::{Claim, Place, Slot};
+use crate::record::{Claim, ComingMark, Place, Slot};
 use crate::time::Timestamp;
 use crate::transition;
 use crate::zone::ZoneView;
-
-/// A wait for nothing is named after this long.
-const HOPELESS_AFTER: Duration = Duration::from_mins(1);
 
 pub(super) fn decide(
     subject: &Subject,
@@ -30,53 +26,38 @@ pub(super) fn decide(
     let (Some(zone), Some(policy)) = (&seen.zone, &claim.policy) else {
         return commit(None, Reason::RecordsDisagree);
     };
-    let fresh: Vec<&Slot> = zone.free.iter().filter(|slot| !stale(policy, slot, now)).collect();
+    let fresh = fresh(policy, zone, now);
     if let Some((slot, reason)) = due(subject, seen, claim, zone, &fresh) {
         return commit(transition::lease(claim, slot, now, &reason.to_string()), reason);
     }
-    let mut alarms = match adopt::decide(seen, policy, place) {
+    let alarms = match adopt::decide(seen, policy, zone, place) {
         Ok(decision) => return decision,
         Err(alarms) => alarms,
     };
-    if !fresh.is_empty() && !zone.earlier.is_empty() {
-        let reason = Reason::EarlierWaiters { count: zone.earlier.len() };
-        let mut decision = if seen.answers.served {
-            rest(true, Some(action), reason)
-        } else {
-            decision(Step::Serve(place.clone()), reason)
-        };
-        decision.alarms = alarms;
-        return decision;
-    }
-    let reason = match zone.coming.get(zone.earlier.len()).or(zone.coming.last()) {
-        Some(coming) => {
-            Reason::WaitingForSlot { slot: coming.slot.clone(), holder: coming.holder.clone() }
-        }
-        None if zone.free.len() > fresh.len() => {
-            let count = zone.free.len() - fresh.len();
-            alarms.push(Alarm::StaleSlots { count });
-            Reason::WaitingOnlyStale { count }
-        }
-        None => match &seen.attached {
+    let rank = zone.earlier.len();
+    let mut decision = if fresh.is_empty() {
+        match zone.coming.get(rank) {
+            Some(ComingMark { slot, holder, .. }) => {
+                let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
+                rest(true, Some(action), reason)
+            }
             None => {
-                return decision(
-                    Step::Look(Look::Attached(place.clone())),
-                    Reason::LookForStrangers,
-                );
+                let waiter = Waiter { claim, place, zone, policy, action: &action };
+                return grow::decide(waiter, seen, now, zone.free.len(), alarms);
             }
-            Some(attached) => {
-                alarms.extend(strangers(attached));
-                // A replacement may be here before the termination that it replaces: give that a moment.
-                if now.since(claim.since) >= HOPELESS_AFTER {
-                    alarms.push(Alarm::NoSlot);
-                }
-                Reason::WaitingNoneFree { zone: place.zone.clone() }
-            }
-        },
+        }
+    } else if seen.answers.served {
+        rest(true, Some(action), Reason::EarlierWaiters { count: rank })
+    } else {
+        decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
-    let mut decision = rest(true, Some(action), reason);
     decision.alarms = alarms;
     decision
+}
+
+/// The free slots whose data is not too old, best first.
+pub(super) fn fresh<'a>(policy: &Policy, zone: &'a ZoneView, now: Timestamp) -> Vec<&'a Slot> {
+    zone.free.iter().filter(|slot| !stale(policy, slot, now)).collect()
 }
 
 /// The free slot that this waiter is due: one is left to each waiter before it.
@@ -125,8 +106,16 @@ fn stale(policy: &Policy, slot: &Slot, now: Timestamp) -> bool {
 
 /// Volumes with the pool's tag that hang on an instance though they were never part of a slot: whoever tagged them
 /// must see why the pool does not use them.
-fn strangers(attached: &[Volume]) -> impl Iterator<Item = Alarm> {
-    attached.iter().filter(|volume| !volume.tags.contains_key(tags::SLOT)).map(|volume| {
+pub(super) fn strangers<'a>(
+    pool: &'a [Volume],
+    place: &'a Place,
+) -> impl Iterator<Item = Alarm> + 'a {
+    let theirs = pool.iter().filter(|volume| {
+        volume.zone == place.zone
+            && volume.attachment().is_some()
+            && !volume.tags.contains_key(tags::SLOT)
+    });
+    theirs.map(|volume| {
         let holder = volume
             .attachment()
             .and_then(|attachment| attachment.instance.as_ref())

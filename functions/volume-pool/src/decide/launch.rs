@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::grow::Waiter;
 use super::{
     Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
-    commit, complete, decision, effect, leave, open_action, policy, rest, running,
+    commit, complete, decision, effect, grow, leave, open_action, policy, rest, running,
 };
 use crate::event::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, VolumeId};
@@ -50,6 +51,16 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
         Some((_, Phase::Leaving { .. })) if bound_for_warm_pool(seen) => {
             complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool)
         }
+        Some((_, Phase::Creating { .. })) if bound_for_warm_pool(seen) => {
+            grow::for_nobody(seen, now, Reason::BoundForWarmPool)
+        }
+        Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
+            (Some(zone), Some(policy)) => {
+                let waiter = Waiter { claim, place, zone, policy, action: &action };
+                grow::go_on(waiter, seen, now)
+            }
+            _ => commit(None, Reason::RecordsDisagree),
+        },
         Some((claim, Phase::Waiting { place, .. })) => {
             choose::decide(subject, seen, now, claim, place, action)
         }
@@ -278,7 +289,7 @@ fn take_off(seen: &Observation, volume: VolumeId, reason: Reason) -> Decision {
 }
 
 /// Something is under way at EC2 that takes seconds: look a few times, then leave it to whoever comes next.
-fn look(seen: &Observation, reason: Reason) -> Decision {
+pub(super) fn look(seen: &Observation, reason: Reason) -> Decision {
     const LOOKS: u32 = 10;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
-    complete, decision, effect, forgotten, look_again, open_action, rest,
+    complete, decision, effect, forgotten, grow, look_again, open_action, rest,
 };
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
@@ -44,6 +44,10 @@ pub(super) fn decide(
             None => rest(false, None, Reason::HoldsNothing),
         },
         Some((claim, Phase::Waiting { .. })) => commit(transition::close(claim, now), why),
+        Some((_, Phase::Creating { .. })) => match action {
+            Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
+            None => grow::for_nobody(seen, now, why),
+        },
         Some((claim, Phase::Leased { .. })) => match &seen.slot {
             Some(slot) => {
                 let transaction =

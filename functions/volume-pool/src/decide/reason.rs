@@ -3,7 +3,7 @@
 use displaydoc::Display;
 use serde::Serialize;
 
-use crate::ids::{DeviceName, InstanceId, PoolName, SlotId, VolumeId, Zone};
+use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::PolicyError;
 
 /// Why a step is taken.
@@ -64,8 +64,8 @@ pub enum Reason {
     LookForVolumes,
     /// before names are given out: every tagged volume of the pool, in all zones and states
     LookAtPool,
-    /// no slot is free and none is coming: tagged volumes in other people's hands may explain it
-    LookForStrangers,
+    /// no slot is free: whether one will be, the holders of the others tell
+    LookForHolders,
     /// {count} earlier waiters are due what is free: they are served first
     EarlierWaiters {
         /// How many.
@@ -77,6 +77,65 @@ pub enum Reason {
         slot: SlotId,
         /// Who lets go of it.
         holder: InstanceId,
+    },
+    /// waiting for slot {slot}: its holder {holder} is leaving, stopped or gone
+    WaitingForHolder {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
+    /// waiting: {zone} has {most} slots, which is the most that are created, and none comes free
+    WaitingAtMaximum {
+        /// The zone.
+        zone: Zone,
+        /// The maximum.
+        most: u32,
+    },
+    /// no slot is free in {zone} and none is coming: a new one is announced
+    Grow {
+        /// The zone.
+        zone: Zone,
+    },
+    /// nothing came free since slot {slot} was announced: its volume is created
+    Create {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// a slot with data comes free after all: the intent to create {slot} is taken back
+    CancelCreation {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// volume {volume} was created
+    NoteVolume {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// whether EC2 has created a volume for slot {slot}, its tag tells
+    LookForCreated {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// an attempt to create a volume of slot {slot} has failed, and its token with it: another one is made
+    CreateAgain {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// volume {volume} is being created
+    CreatingVolume {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// no volume can be created: {problem}
+    CreationRefused {
+        /// What was seen.
+        problem: String,
+    },
+    /// every volume of slot {slot} exists
+    Created {
+        /// The slot.
+        slot: SlotId,
     },
     /// waiting: no slot of the pool is free in {zone} and none is being released
     WaitingNoneFree {
@@ -284,8 +343,28 @@ pub enum Alarm {
         /// One of the volumes.
         volume: VolumeId,
     },
-    /// no slot is free in the zone and none is being released: tag a volume for the pool or take an instance away
-    NoSlot,
+    /// no slot is free in {zone}, none is coming, and none may be created: tag a volume for the pool, raise maxSlotsPerZone, or take an instance away
+    NoSlot {
+        /// The zone.
+        zone: Zone,
+    },
+    /// group {group} launches before it terminates: the new instance waits for a slot of {holder}, which stays in service until the new one is; set its maintenance policy to terminate first, or terminate one of them
+    LaunchesFirst {
+        /// The group.
+        group: GroupName,
+        /// One of its instances that hold the zone's slots.
+        holder: InstanceId,
+    },
+    /// no volume can be created: {problem}
+    CreationFailed {
+        /// What was seen.
+        problem: String,
+    },
+    /// no volume named {volume} is in the pool to create another one like it: give the policy's volume a template
+    NothingToCreateFrom {
+        /// Its name in the slot.
+        volume: VolumeName,
+    },
     /// claim and slot contradict each other; nothing is touched until a person has looked
     RecordsDisagree,
 }
@@ -303,7 +382,10 @@ impl Alarm {
             Self::VolumeMissing { .. } => "volume-missing",
             Self::TagsRefused => "tags-refused",
             Self::PoolUnknown { .. } => "pool-unknown",
-            Self::NoSlot => "no-slot",
+            Self::NoSlot { .. } => "no-slot",
+            Self::LaunchesFirst { .. } => "launches-first",
+            Self::CreationFailed { .. } => "creation-failed",
+            Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
             Self::RecordsDisagree => "records-disagree",
         }
     }

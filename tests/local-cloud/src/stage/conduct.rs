@@ -2,10 +2,12 @@
 //! things afterwards does not tell.
 
 use volume_pool::decide::Effect;
+use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{InstanceId, InvocationId, VolumeId};
 use volume_pool::policy::{LeaveMode, Mode, Policy};
-use volume_pool::record::{Claim, Phase};
+use volume_pool::observation::tags;
+use volume_pool::record::{Claim, Phase, SlotState};
 use volume_pool::request::Request;
 
 use super::safety::{Book, lacking};
@@ -26,6 +28,7 @@ impl Stage {
                 Effect::Attach(volume, _) => call.attaches(volume),
                 Effect::Detach(volume) => call.detaches(volume),
                 Effect::Complete(action, result) => call.answers(action, *result),
+                Effect::Create(creation) => call.creates(creation),
                 Effect::KeepOnTermination(_)
                 | Effect::Stop
                 | Effect::Tag(..)
@@ -76,6 +79,7 @@ impl Call<'_> {
             | Effect::Detach(_)
             | Effect::KeepOnTermination(_)
             | Effect::Stop
+            | Effect::Create(_)
             | Effect::Tag(..) => false,
         };
         let guard = self.claim().and_then(|claim| claim.guard.as_ref());
@@ -90,7 +94,13 @@ impl Call<'_> {
     fn attaches(&self, volume: &VolumeId) -> Option<String> {
         let held = match self.claim().map(|claim| &claim.phase) {
             Some(Phase::Leased { slot, .. }) => self.book.slots.get(slot).copied(),
-            Some(Phase::Closed | Phase::Waiting { .. } | Phase::Leaving { .. }) | None => None,
+            Some(
+                Phase::Closed
+                | Phase::Waiting { .. }
+                | Phase::Creating { .. }
+                | Phase::Leaving { .. },
+            )
+            | None => None,
         };
         let leased = held.is_some_and(|slot| {
             slot.holder() == Some(self.instance)
@@ -118,6 +128,31 @@ impl Call<'_> {
         (alive && mounted && !allowed).then(|| {
             let (instance, state) = (self.instance, state.as_str());
             format!("rule 5: {volume} is detached from {instance}, {state}, which has it mounted")
+        })
+    }
+
+    /// Rule 8: an empty volume is created only with its intent on record, within the zone's maximum, and where no slot
+    /// with data is free for the instance that it is for.
+    fn creates(&self, creation: &Creation) -> Option<String> {
+        let Some(claim @ Claim { phase: Phase::Creating { place, since, slot }, .. }) = self.claim()
+        else {
+            return Some(format!("rule 8: a volume is created for {}, unannounced", self.instance));
+        };
+        let announced = self.book.slots.get(slot).is_some_and(|slot| {
+            matches!(&slot.state, SlotState::Creating { claimant, .. } if *claimant == claim.instance)
+        });
+        let earlier = self.book.claims.values().filter(|other| {
+            other.queued().is_some_and(|(there, then)| {
+                there == place && (then, &other.instance) < (*since, &claim.instance)
+            })
+        });
+        let free = self.book.slots.values().filter(|slot| {
+            slot.state == SlotState::Free && slot.place() == *place
+        });
+        let (earlier, free) = (earlier.count(), free.count());
+        let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
+        (!announced || !named || free > earlier).then(|| {
+            format!("rule 8: a volume of {slot} is created for {}: announced {announced}, named {named}, {free} slots free, {earlier} waiters before it", self.instance)
         })
     }
 

@@ -37,10 +37,14 @@ impl<'a> Book<'a> {
                 Record::Volume(owner) => {
                     book.owners.insert(&owner.volume, &owner.slot);
                 }
-                Record::Waiting(_) | Record::Free(_) | Record::Coming(_) | Record::Open(_) => {
+                Record::Waiting(_)
+                | Record::Free(_)
+                | Record::Coming(_)
+                | Record::Held(_)
+                | Record::Open(_) => {
                     book.marks.insert(record.key());
                 }
-                Record::Pool(_) | Record::Group(_) => {}
+                Record::Pool(_) | Record::Group(_) | Record::Known(_) => {}
             }
         }
         book
@@ -77,14 +81,15 @@ impl Book<'_> {
             if !holders.insert(holder) {
                 broken.push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
             }
-            if self.claims.get(holder).and_then(|claim| claim.slot()) != Some(&slot.id) {
+            let held = self.claims.get(holder).filter(|claim| claim.queued().is_none());
+            if held.and_then(|claim| claim.slot()) != Some(&slot.id) {
                 let id = &slot.id;
                 broken.push(format!("rule 1: {id} is held by {holder}, whose claim differs"));
             }
         }
         for claim in self.claims.values() {
             let (id, epoch, leaving) = match &claim.phase {
-                Phase::Closed | Phase::Waiting { .. } => continue,
+                Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. } => continue,
                 Phase::Leased { slot, epoch } => (slot, epoch, false),
                 Phase::Leaving { slot, epoch, .. } => (slot, epoch, true),
             };
@@ -124,8 +129,8 @@ impl Book<'_> {
     fn marked(&self, broken: &mut Vec<String>) {
         let mut due = BTreeSet::new();
         for claim in self.claims.values() {
-            if let Phase::Waiting { place, since } = &claim.phase {
-                due.insert(Key::Waiting(place.clone(), *since, claim.instance.clone()));
+            if let Some((place, since)) = claim.queued() {
+                due.insert(Key::Waiting(place.clone(), since, claim.instance.clone()));
             }
             if claim.open {
                 due.insert(Key::Open(claim.instance.clone()));
@@ -139,7 +144,10 @@ impl Book<'_> {
                 SlotState::Releasing { .. } => {
                     due.insert(Key::Coming(slot.place(), slot.id.index));
                 }
-                SlotState::Leased { .. } | SlotState::Quarantined => {}
+                SlotState::Leased { .. } => {
+                    due.insert(Key::Held(slot.place(), slot.id.index));
+                }
+                SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
             }
         }
         broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));

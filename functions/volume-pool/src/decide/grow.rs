@@ -1,0 +1,454 @@
+//! No slot is free and none is being released: whether one will be, and else whether the pool grows.
+//!
+//! An empty volume where one with data was about to come back is what this system is there to prevent. So before a
+//! volume is created: every holder in the zone is looked at, the intent goes on record, and everything is looked at once
+//! more; while EC2 has created nothing, a slot that comes free in the meantime takes the intent's place.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::launch::look;
+use super::{
+    Alarm, Decision, Effect, Look, Observation, Reason, Step, adopt, choose, commit, decision,
+    effect, rest,
+};
+use crate::effect::Creation;
+use crate::event::Action;
+use crate::ids::InstanceId;
+use crate::observation::{InstanceState, LifecycleState, Volume, VolumeState, tags};
+use crate::policy::{Policy, Template, VolumeSpec, WhenEmpty};
+use crate::ports::Refusal;
+use crate::record::{Claim, HeldMark, Place, Planned, Slot, SlotState};
+use crate::time::Timestamp;
+use crate::transition::creation::{self, Wanted};
+use crate::zone::ZoneView;
+
+/// A wait for nothing is named after this long: a replacement may be here before the termination that it replaces.
+const HOPELESS_AFTER: Duration = Duration::from_mins(1);
+/// A created volume that EC2 does not show for this long is gone: one whose key can't be used vanishes without a word.
+const VANISHED_AFTER: Duration = Duration::from_mins(1);
+/// How long EC2 may take to show, by its tag, a volume whose creation was not answered.
+const UNANSWERED_FOR: Duration = Duration::from_mins(2);
+/// How often a volume is tried to be created for one slot.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// A claim that waits in the queue of a zone.
+#[derive(Clone, Copy)]
+pub(super) struct Waiter<'a> {
+    pub(super) claim: &'a Claim,
+    pub(super) place: &'a Place,
+    pub(super) zone: &'a ZoneView,
+    pub(super) policy: &'a Policy,
+    pub(super) action: &'a Action,
+}
+
+/// What follows from the slots that nobody has given back yet.
+enum Prospect {
+    /// This one will come, and is due to the waiter.
+    Comes(HeldMark),
+    /// None will.
+    None,
+    /// More is to be looked at first.
+    Look(Decision),
+}
+
+/// Nothing is free for the waiter and nothing is being released for it; `stale` free slots wait for a person's decision.
+pub(super) fn decide(
+    waiter: Waiter<'_>,
+    seen: &Observation,
+    now: Timestamp,
+    stale: usize,
+    mut alarms: Vec<Alarm>,
+) -> Decision {
+    let Waiter { claim, place, zone, policy, action } = waiter;
+    let Some(pool) = &seen.pool else {
+        return decision(Step::Look(Look::Pool(place.pool.clone())), Reason::LookAtPool);
+    };
+    alarms.extend(choose::strangers(pool, place));
+    let known = zone.pool.is_some() || !pool.iter().any(|volume| adopt::names_slot(volume));
+    let reason = match prospect(waiter, seen) {
+        Prospect::Look(decision) => return decision,
+        Prospect::Comes(mark) => Reason::WaitingForHolder { slot: mark.slot, holder: mark.holder },
+        Prospect::None if !known => {
+            alarms.extend(pool.iter().find(|volume| adopt::names_slot(volume)).map(|volume| {
+                Alarm::PoolUnknown { pool: place.pool.clone(), volume: volume.id.clone() }
+            }));
+            Reason::WaitingNoneFree { zone: place.zone.clone() }
+        }
+        Prospect::None if stale > 0 => {
+            alarms.push(Alarm::StaleSlots { count: stale });
+            Reason::WaitingOnlyStale { count: stale }
+        }
+        Prospect::None if policy.when_empty == WhenEmpty::Create => {
+            match intend(waiter, seen, pool, now) {
+                Ok(decision) => return decision,
+                Err((reason, alarm)) => {
+                    alarms.extend(alarm);
+                    reason
+                }
+            }
+        }
+        Prospect::None => {
+            if now.since(claim.since) >= HOPELESS_AFTER {
+                alarms.push(hopeless(seen, place));
+            }
+            Reason::WaitingNoneFree { zone: place.zone.clone() }
+        }
+    };
+    let mut decision = rest(true, Some(action.clone()), reason);
+    decision.alarms = alarms;
+    decision
+}
+
+/// A slot is being created for the waiter.
+pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Decision {
+    let Waiter { claim, place, zone, policy, action } = waiter;
+    let Some((slot, planned)) = under_creation(claim, seen) else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    let nothing_yet = planned
+        .iter()
+        .all(|planned| planned.volume.is_none() && !seen.answers.created.contains_key(&planned.name));
+    if nothing_yet {
+        let rank = zone.earlier.len();
+        let free = choose::fresh(policy, zone, now).len();
+        let comes = match (rank < free + zone.coming.len(), prospect(waiter, seen)) {
+            (true, _) => true,
+            (false, Prospect::Look(decision)) => return decision,
+            (false, Prospect::Comes(_)) => true,
+            (false, Prospect::None) => false,
+        };
+        if comes {
+            let reason = Reason::CancelCreation { slot: slot.id.clone() };
+            let cancelled = zone.pool.as_ref().and_then(|pool| {
+                creation::cancel(claim, slot, pool, Wanted::Still, now, &reason.to_string())
+            });
+            return commit(cancelled, reason);
+        }
+    }
+    for planned in planned.iter().filter(|planned| planned.volume.is_none()) {
+        if let Some(volume) = seen.answers.created.get(&planned.name) {
+            let reason = Reason::NoteVolume { volume: volume.clone() };
+            return commit(
+                creation::note_volume(claim, slot, &planned.name, volume, now),
+                reason,
+            );
+        }
+        return match seen.answers.create_refused.get(&planned.name) {
+            None => create(claim, slot, place, planned),
+            Some(refusal) => refused(claim, slot, planned, refusal, seen, now)
+                .unwrap_or_else(|| held_up(action, refusal.to_string())),
+        };
+    }
+    if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
+        return decision;
+    }
+    let reason = Reason::Created { slot: slot.id.clone() };
+    commit(creation::created(claim, slot, now, &reason.to_string()), reason)
+}
+
+/// A slot is being created for an instance that does not want it any more: what was created is kept, for others.
+pub(super) fn for_nobody(seen: &Observation, now: Timestamp, why: Reason) -> Decision {
+    let Some(claim) = &seen.claim else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    let (Some((slot, planned)), Some((place, _)), Some(zone)) =
+        (under_creation(claim, seen), claim.queued(), &seen.zone)
+    else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    let unnamed = planned.iter().find(|planned| planned.volume.is_none());
+    let Some(unnamed) = unnamed else {
+        if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
+            return decision;
+        }
+        return commit(creation::created_for_nobody(claim, slot, now, &why.to_string()), why);
+    };
+    let Some(found) = &seen.slot_volumes else {
+        let look = Look::SlotVolumes(slot.id.clone());
+        return decision(Step::Look(look), Reason::LookForCreated { slot: slot.id.clone() });
+    };
+    if let Some(volume) = found_as(found, unnamed) {
+        let reason = Reason::NoteVolume { volume: volume.id.clone() };
+        return commit(creation::note_volume(claim, slot, &unnamed.name, &volume.id, now), reason);
+    }
+    if planned.iter().any(|planned| planned.volume.is_some()) {
+        // Half a slot is no use to anybody.
+        return if seen.answers.create_refused.is_empty() {
+            create(claim, slot, place, unnamed)
+        } else {
+            rest(true, None, Reason::LookForCreated { slot: slot.id.clone() })
+        };
+    }
+    if now.since(claim.since) < UNANSWERED_FOR {
+        return rest(true, None, Reason::LookForCreated { slot: slot.id.clone() });
+    }
+    let cancelled = zone.pool.as_ref().and_then(|pool| {
+        creation::cancel(claim, slot, pool, Wanted::NoMore, now, &why.to_string())
+    });
+    commit(cancelled, why)
+}
+
+/// Whether one of the zone's leased slots will come free for the waiter: its holder is leaving, stopped or gone.
+fn prospect(waiter: Waiter<'_>, seen: &Observation) -> Prospect {
+    let Waiter { claim, place, zone, .. } = waiter;
+    let Some(held) = &seen.held else {
+        return Prospect::Look(decision(
+            Step::Look(Look::Held(place.clone())),
+            Reason::LookForHolders,
+        ));
+    };
+    let Some(members) = &seen.members else {
+        return match seen.described.group_instance.as_ref() {
+            Some(shown) => Prospect::Look(decision(
+                Step::Look(Look::Group(shown.group.clone())),
+                Reason::LookForHolders,
+            )),
+            None => Prospect::Look(rest(true, None, Reason::NotInGroup)),
+        };
+    };
+    let elsewhere: Vec<InstanceId> = held
+        .iter()
+        .map(|mark| &mark.holder)
+        .filter(|holder| !members.members.contains_key(holder))
+        .cloned()
+        .collect();
+    if !elsewhere.is_empty() && seen.others.is_none() {
+        return Prospect::Look(decision(
+            Step::Look(Look::Others(elsewhere)),
+            Reason::LookForHolders,
+        ));
+    }
+    let due = zone.earlier.len().saturating_sub(zone.coming.len());
+    let leaving = held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
+    leaving.cloned().nth(due).map_or(Prospect::None, Prospect::Comes)
+}
+
+/// Whether a holder will give its slot back without anybody's doing. One that is merely unhealthy will not, until
+/// Auto Scaling says so; nor will one that is retained.
+fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
+    let members = seen.members.as_ref();
+    let others = seen.others.as_ref();
+    let shown = members
+        .and_then(|members| members.members.get(holder))
+        .or_else(|| others.and_then(|others| others.in_groups.get(holder)));
+    match shown.map(|shown| &shown.state) {
+        Some(
+            LifecycleState::Terminating
+            | LifecycleState::TerminatingWait
+            | LifecycleState::TerminatingProceed,
+        ) => true,
+        // Parked, or on the way there: a slot is no use to it.
+        Some(LifecycleState::Other(state)) => {
+            state.starts_with("Warmed:") && !state.ends_with(":Retained") || state == "Terminated"
+        }
+        Some(_) => false,
+        None => match others.and_then(|others| others.instances.get(holder)) {
+            None => true,
+            Some(instance) => matches!(
+                instance.state,
+                InstanceState::Stopping
+                    | InstanceState::Stopped
+                    | InstanceState::ShuttingDown
+                    | InstanceState::Terminated
+            ),
+        },
+    }
+}
+
+/// Why a wait can't resolve itself: a group that launches before it terminates waits for its own healthy instance.
+fn hopeless(seen: &Observation, place: &Place) -> Alarm {
+    let surplus = seen.members.as_ref().filter(|group| {
+        let staying = group.members.values().filter(|member| {
+            matches!(
+                member.state,
+                LifecycleState::Pending
+                    | LifecycleState::PendingWait
+                    | LifecycleState::PendingProceed
+                    | LifecycleState::InService
+            )
+        });
+        u32::try_from(staying.count()).unwrap_or(u32::MAX) > group.desired
+    });
+    let holder = surplus.and_then(|group| {
+        let held = seen.held.iter().flatten();
+        held.map(|mark| &mark.holder).find(|holder| group.members.contains_key(holder))
+    });
+    match (surplus, holder) {
+        (Some(group), Some(holder)) => {
+            Alarm::LaunchesFirst { group: group.name.clone(), holder: holder.clone() }
+        }
+        _ => Alarm::NoSlot { zone: place.zone.clone() },
+    }
+}
+
+/// The intent to create a slot, or why there can be none.
+fn intend(
+    waiter: Waiter<'_>,
+    seen: &Observation,
+    pool: &[Volume],
+    now: Timestamp,
+) -> Result<Decision, (Reason, Option<Alarm>)> {
+    let Waiter { claim, place, zone, policy, .. } = waiter;
+    let group_size = seen.members.as_ref().map_or(0, |group| group.max_size);
+    let most = policy.max_slots_per_zone.unwrap_or(group_size);
+    let known = zone.pool.as_ref();
+    let count = known.and_then(|pool| pool.slots_per_zone.get(&place.zone)).map_or(0, |count| *count);
+    if count >= most {
+        let alarm = (now.since(claim.since) >= HOPELESS_AFTER).then(|| hopeless(seen, place));
+        return Err((Reason::WaitingAtMaximum { zone: place.zone.clone(), most }, alarm));
+    }
+    let mut planned = Vec::new();
+    for wanted in &policy.volumes {
+        let like = wanted.template.clone().or_else(|| example(policy, wanted, pool));
+        let Some(like) = like else {
+            let volume = wanted.name.clone();
+            return Err((
+                Reason::WaitingNoneFree { zone: place.zone.clone() },
+                Some(Alarm::NothingToCreateFrom { volume }),
+            ));
+        };
+        planned.push(Planned {
+            name: wanted.name.clone(),
+            device: wanted.device.clone(),
+            like,
+            attempt: 1,
+            volume: None,
+        });
+    }
+    let reason = Reason::Grow { zone: place.zone.clone() };
+    let next_index = adopt::next_index(pool);
+    Ok(commit(creation::intend(claim, known, next_index, most, planned, now), reason))
+}
+
+/// What the youngest volume of that name in the pool is like, its users' tags included.
+fn example(policy: &Policy, wanted: &VolumeSpec, pool: &[Volume]) -> Option<Template> {
+    let single = policy.volumes.len() == 1;
+    let named = pool.iter().filter(|volume| match volume.tags.get(tags::VOLUME) {
+        Some(name) => name == wanted.name.as_str(),
+        None => single,
+    });
+    let youngest = named.max_by_key(|volume| volume.created_at)?;
+    let theirs = youngest.tags.iter().filter(|(key, _)| {
+        !key.starts_with("stateful-asg:") && !key.starts_with("aws:")
+    });
+    let tags = theirs.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let like = youngest.like.clone();
+    // EC2 shows these for types as well that they can't be asked for (`CreateVolume`: `Iops`, `Throughput`).
+    let takes_iops = matches!(like.volume_type.as_str(), "gp3" | "io1" | "io2");
+    let takes_throughput = like.volume_type == "gp3";
+    Some(Template {
+        tags,
+        iops: like.iops.filter(|_| takes_iops),
+        throughput: like.throughput.filter(|_| takes_throughput),
+        ..like
+    })
+}
+
+fn under_creation<'a>(claim: &Claim, seen: &'a Observation) -> Option<(&'a Slot, &'a [Planned])> {
+    let slot = creation::intended(claim, seen.slot.as_ref()?)?;
+    match &slot.state {
+        SlotState::Creating { planned, .. } => Some((slot, planned)),
+        _ => None,
+    }
+}
+
+fn create(claim: &Claim, slot: &Slot, place: &Place, planned: &Planned) -> Decision {
+    let mut all_tags = planned.like.tags.clone();
+    all_tags.extend([
+        (tags::POOL.to_owned(), place.pool.to_string()),
+        (tags::SLOT.to_owned(), slot.id.to_string()),
+        (tags::VOLUME.to_owned(), planned.name.to_string()),
+    ]);
+    let creation = Creation {
+        name: planned.name.clone(),
+        zone: place.zone.clone(),
+        like: planned.like.clone(),
+        tags: all_tags,
+        token: token(claim, slot, planned),
+    };
+    effect(Effect::Create(creation), Reason::Create { slot: slot.id.clone() })
+}
+
+/// A client token that this attempt at this volume has for itself, and that any retry of it arrives at. `ClientToken` of
+/// `CreateVolume` takes 64 characters.
+fn token(claim: &Claim, slot: &Slot, planned: &Planned) -> String {
+    let since = claim.queued().map_or(0, |(_, since)| since.as_millis());
+    let text =
+        format!("{} {} {} {since} {}", slot.id, planned.name, claim.instance, planned.attempt);
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a refused creation leads to: EC2 may have created the volume all the same, in an attempt whose answer was lost.
+fn refused(
+    claim: &Claim,
+    slot: &Slot,
+    planned: &Planned,
+    refusal: &Refusal,
+    seen: &Observation,
+    now: Timestamp,
+) -> Option<Decision> {
+    let Some(found) = &seen.slot_volumes else {
+        let look = Look::SlotVolumes(slot.id.clone());
+        return Some(decision(Step::Look(look), Reason::LookForCreated { slot: slot.id.clone() }));
+    };
+    if let Some(volume) = found_as(found, planned) {
+        let reason = Reason::NoteVolume { volume: volume.id.clone() };
+        return Some(commit(
+            creation::note_volume(claim, slot, &planned.name, &volume.id, now),
+            reason,
+        ));
+    }
+    (*refusal == Refusal::TokenBurned && planned.attempt < MOST_ATTEMPTS)
+        .then(|| next_attempt(claim, slot, planned, now))
+}
+
+fn next_attempt(claim: &Claim, slot: &Slot, planned: &Planned, now: Timestamp) -> Decision {
+    let reason = Reason::CreateAgain { slot: slot.id.clone() };
+    commit(creation::try_again(claim, slot, &planned.name, now), reason)
+}
+
+fn held_up(action: &Action, problem: String) -> Decision {
+    rest(true, Some(action.clone()), Reason::CreationRefused { problem: problem.clone() })
+        .with_alarm(Some(Alarm::CreationFailed { problem }))
+}
+
+fn found_as<'a>(found: &'a [Volume], planned: &Planned) -> Option<&'a Volume> {
+    found.iter().find(|volume| {
+        matches!(volume.state, VolumeState::Creating | VolumeState::Available)
+            && volume.tags.get(tags::VOLUME).map(String::as_str) == Some(planned.name.as_str())
+    })
+}
+
+/// What is still to be waited for, or tried again, before every volume of the slot can be used.
+fn not_ready(
+    claim: &Claim,
+    slot: &Slot,
+    planned: &[Planned],
+    seen: &Observation,
+    now: Timestamp,
+) -> Option<Decision> {
+    for planned in planned {
+        let volume = planned.volume.as_ref()?;
+        let failed = match seen.described.volumes.get(volume).map(|shown| &shown.state) {
+            Some(VolumeState::Available | VolumeState::InUse) => continue,
+            Some(VolumeState::Other(state)) => Some(format!("{volume} is {state}")),
+            None if now.since(claim.since) >= VANISHED_AFTER => Some(format!(
+                "{volume} was created and has vanished, as it does when its KMS key can't be used"
+            )),
+            Some(VolumeState::Creating) | None => None,
+        };
+        let reason = Reason::CreatingVolume { volume: volume.clone() };
+        return Some(match failed {
+            None => look(seen, reason),
+            Some(problem) if planned.attempt < MOST_ATTEMPTS => {
+                next_attempt(claim, slot, planned, now)
+                    .with_alarm(Some(Alarm::CreationFailed { problem }))
+            }
+            Some(problem) => rest(true, None, Reason::CreationRefused { problem: problem.clone() })
+                .with_alarm(Some(Alarm::CreationFailed { problem })),
+        });
+    }
+    None
+}

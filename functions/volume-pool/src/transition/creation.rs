@@ -1,0 +1,242 @@
+//! The transitions by which a pool grows. The intent comes first: whoever finds a slot in `creating` knows which volumes
+//! were asked for and by which tokens, so a crash at any point leaks none. The zone's count in the pool's record is
+//! raised with the intent, which keeps the zone below its maximum whoever creates at the same time.
+
+use super::{
+    Expect, Transaction, Write, held_mark, moved, put_claim, put_pool, put_slot,
+};
+use crate::ids::{SlotId, VolumeId, VolumeName};
+use crate::record::{
+    Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot,
+    SlotState, SlotVolume, VolumeOwner, WaitingMark,
+};
+use crate::time::Timestamp;
+
+/// Announces a slot that is to be created for a waiting claim: counted, named, and on record before anything is asked
+/// of EC2. Gives nothing where the zone has `most` slots already.
+pub fn intend(
+    claim: &Claim,
+    pool: Option<&Pool>,
+    next_index: u32,
+    most: u32,
+    planned: Vec<Planned>,
+    now: Timestamp,
+) -> Option<Transaction> {
+    let Phase::Waiting { place, since } = &claim.phase else {
+        return None;
+    };
+    let mut grown = pool.cloned().unwrap_or_else(|| Pool::new(place.pool.clone()));
+    let count = grown.slots_per_zone.entry(place.zone.clone()).or_default();
+    if *count >= most || planned.is_empty() {
+        return None;
+    }
+    *count += 1;
+    let index = grown.next_index.max(next_index);
+    if index > HIGHEST_INDEX {
+        return None;
+    }
+    grown.next_index = index + 1;
+    let id = SlotId { pool: place.pool.clone(), index };
+    let slot = Slot {
+        id: id.clone(),
+        zone: place.zone.clone(),
+        version: 1,
+        epoch: 0,
+        state: SlotState::Creating { claimant: claim.instance.clone(), planned },
+        recent_holders: Vec::new(),
+        volumes: Vec::new(),
+        leased_at: None,
+        released_at: None,
+        reason: format!("no slot is free in {} and none is coming", place.zone),
+    };
+    let mut next = claim.clone();
+    next.phase = Phase::Creating { place: place.clone(), since: *since, slot: id };
+    let mut writes = put_pool(pool, grown);
+    writes.extend([Write::Put(Record::Slot(slot), Expect::Absent), moved(next, now)]);
+    Some(Transaction::new("intend", writes))
+}
+
+/// Notes the volume that EC2 has created, or that was found by its slot's tag.
+pub fn note_volume(
+    claim: &Claim,
+    slot: &Slot,
+    name: &VolumeName,
+    volume: &VolumeId,
+    now: Timestamp,
+) -> Option<Transaction> {
+    let mut next = intended(claim, slot)?.clone();
+    let planned = planned_mut(&mut next, name)?;
+    if planned.volume.is_some() {
+        return None;
+    }
+    planned.volume = Some(volume.clone());
+    let owner = VolumeOwner { volume: volume.clone(), slot: slot.id.clone() };
+    Some(Transaction::new(
+        "note volume",
+        vec![
+            put_slot(next),
+            moved(claim.clone(), now),
+            Write::Put(Record::Volume(owner), Expect::Absent),
+        ],
+    ))
+}
+
+/// Turns to the next attempt at a volume whose creation failed: its token is burned.
+pub fn try_again(
+    claim: &Claim,
+    slot: &Slot,
+    name: &VolumeName,
+    now: Timestamp,
+) -> Option<Transaction> {
+    let mut next = intended(claim, slot)?.clone();
+    let planned = planned_mut(&mut next, name)?;
+    planned.attempt += 1;
+    let failed = planned.volume.take();
+    let mut writes = vec![put_slot(next), moved(claim.clone(), now)];
+    writes.extend(failed.map(|volume| Write::Delete(Key::Volume(volume))));
+    Some(Transaction::new("try again", writes))
+}
+
+/// Gives the created slot to the claim that it was created for.
+pub fn created(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
+    let (_, since) = claim.queued()?;
+    let mut leased = completed(claim, slot, now)?;
+    leased.epoch += 1;
+    leased.state = SlotState::Leased { holder: claim.instance.clone() };
+    leased.remember_holder(&claim.instance);
+    leased.leased_at = Some(now);
+    reason.clone_into(&mut leased.reason);
+    let mut next = claim.clone();
+    next.phase = Phase::Leased { slot: slot.id.clone(), epoch: leased.epoch };
+    next.last_slot = Some(slot.id.clone());
+    Some(Transaction::new(
+        "created",
+        vec![
+            held_mark(&leased, &claim.instance),
+            put_slot(leased),
+            moved(next, now),
+            Write::Delete(Key::Waiting(slot.place(), since, claim.instance.clone())),
+        ],
+    ))
+}
+
+/// Frees the created slot: the instance that it was created for does not want it any more.
+pub fn created_for_nobody(
+    claim: &Claim,
+    slot: &Slot,
+    now: Timestamp,
+    reason: &str,
+) -> Option<Transaction> {
+    let (_, since) = claim.queued()?;
+    let mut free = completed(claim, slot, now)?;
+    free.state = SlotState::Free;
+    reason.clone_into(&mut free.reason);
+    let mut next = claim.clone();
+    next.phase = Phase::Closed;
+    let place = slot.place();
+    let mark = FreeMark { slot: Slot { version: free.version + 1, ..free.clone() } };
+    Some(
+        Transaction::new(
+            "created for nobody",
+            vec![
+                put_slot(free),
+                moved(next, now),
+                Write::Put(Record::Free(mark), Expect::Mark),
+                Write::Delete(Key::Waiting(place.clone(), since, claim.instance.clone())),
+            ],
+        )
+        .waking(place),
+    )
+}
+
+/// Takes an intent back of which nothing was created: a slot came free in time, or nobody wants it any more. The claim
+/// waits on in its place, or is closed. The index is not used again.
+pub fn cancel(
+    claim: &Claim,
+    slot: &Slot,
+    pool: &Pool,
+    wanted: Wanted,
+    now: Timestamp,
+    reason: &str,
+) -> Option<Transaction> {
+    let SlotState::Creating { planned, .. } = &intended(claim, slot)?.state else {
+        return None;
+    };
+    if planned.iter().any(|planned| planned.volume.is_some()) {
+        return None;
+    }
+    let (place, since) = claim.queued()?;
+    let mut shrunk = pool.clone();
+    let count = shrunk.slots_per_zone.entry(slot.zone.clone()).or_default();
+    *count = count.saturating_sub(1);
+    let mut retired = slot.clone();
+    retired.state = SlotState::Retired;
+    reason.clone_into(&mut retired.reason);
+    let mut next = claim.clone();
+    let mut writes = put_pool(Some(pool), shrunk);
+    writes.push(put_slot(retired));
+    match wanted {
+        Wanted::Still => {
+            next.phase = Phase::Waiting { place: place.clone(), since };
+            writes.push(put_claim(next));
+        }
+        Wanted::NoMore => {
+            next.phase = Phase::Closed;
+            let mark = WaitingMark { place: place.clone(), since, instance: claim.instance.clone() };
+            writes.extend([moved(next, now), Write::Delete(Record::Waiting(mark).key())]);
+        }
+    }
+    Some(Transaction::new("cancel", writes).waking(place.clone()))
+}
+
+/// Whether an instance still wants a slot when its intent is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It waits on.
+    Still,
+    /// It is gone, or its launch is over.
+    NoMore,
+}
+
+/// The slot, if it is the one that is being created for this claim.
+pub fn intended<'a>(claim: &Claim, slot: &'a Slot) -> Option<&'a Slot> {
+    match (&claim.phase, &slot.state) {
+        (Phase::Creating { slot: id, .. }, SlotState::Creating { claimant, .. })
+            if *id == slot.id && *claimant == claim.instance =>
+        {
+            Some(slot)
+        }
+        _ => None,
+    }
+}
+
+fn planned_mut<'a>(slot: &'a mut Slot, name: &VolumeName) -> Option<&'a mut Planned> {
+    match &mut slot.state {
+        SlotState::Creating { planned, .. } => {
+            planned.iter_mut().find(|planned| planned.name == *name)
+        }
+        SlotState::Free
+        | SlotState::Leased { .. }
+        | SlotState::Releasing { .. }
+        | SlotState::Quarantined
+        | SlotState::Retired => None,
+    }
+}
+
+/// The slot with its volumes, once every one of them exists.
+fn completed(claim: &Claim, slot: &Slot, now: Timestamp) -> Option<Slot> {
+    let SlotState::Creating { planned, .. } = &intended(claim, slot)?.state else {
+        return None;
+    };
+    let mut complete = slot.clone();
+    for planned in planned {
+        complete.volumes.push(SlotVolume {
+            name: planned.name.clone(),
+            volume: planned.volume.clone()?,
+            device: planned.device.clone(),
+            origin: Origin::Created,
+            created_at: now,
+        });
+    }
+    Some(complete)
+}
