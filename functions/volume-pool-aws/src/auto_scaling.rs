@@ -1,15 +1,25 @@
 //! Auto Scaling behind [`LifecycleActions`]. Never answers an action on its own account, and never takes a refusal
 //! for a success: whether "no active action" means done is the domain's to find out.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_autoscaling::Client;
-use aws_sdk_autoscaling::types::{AutoScalingInstanceDetails, LifecycleHook};
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, AutoScalingInstanceDetails, Filter, LifecycleHook,
+};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{GroupName, InstanceId};
-use volume_pool::observation::{GroupInstance, Hook, LifecycleState};
+use volume_pool::observation::{GroupInstance, GroupView, Hook, LifecycleState, tags};
 use volume_pool::ports::{Answer, LifecycleActions, PortError};
 
 use crate::classify;
 use crate::convert::{Unintelligible, present, unintelligible};
+
+/// `DescribeAutoScalingInstances` takes this many ids.
+const INSTANCES_AT_ONCE: usize = 50;
+
+/// `DescribeAutoScalingGroups` gives at most this many groups in a page.
+const GROUPS_PAGE: i32 = 100;
 
 /// Auto Scaling.
 #[derive(Debug, Clone)]
@@ -24,29 +34,80 @@ impl AutoScaling {
     }
 }
 
-impl LifecycleActions for AutoScaling {
-    async fn group_instance(
+impl AutoScaling {
+    /// `DescribeAutoScalingGroups`, to the last page.
+    async fn groups(
         &self,
-        instance: &InstanceId,
-    ) -> Result<Option<GroupInstance>, PortError> {
-        const CALL: &str = "autoscaling:DescribeAutoScalingInstances";
-        // An instance in no group is left out of the answer, not refused.
-        let details = self
+        names: Option<Vec<String>>,
+        filters: Option<Vec<Filter>>,
+    ) -> Result<Vec<GroupView>, PortError> {
+        const CALL: &str = "autoscaling:DescribeAutoScalingGroups";
+        let groups = self
             .client
-            .describe_auto_scaling_instances()
-            .instance_ids(instance.as_str())
+            .describe_auto_scaling_groups()
+            .set_auto_scaling_group_names(names)
+            .set_filters(filters)
             .into_paginator()
+            .page_size(GROUPS_PAGE)
             .items()
             .send()
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(|error| classify::unanswered(CALL, &error))?;
-        details
-            .iter()
-            .find(|details| details.instance_id() == Some(instance.as_str()))
-            .map(group_instance)
-            .transpose()
-            .map_err(|problem| unintelligible(CALL, instance, problem))
+        let convert = |group: &AutoScalingGroup| {
+            let name = group.auto_scaling_group_name().unwrap_or("a group");
+            self::group(group).map_err(|problem| unintelligible(CALL, name, problem))
+        };
+        groups.iter().map(convert).collect()
+    }
+}
+
+impl LifecycleActions for AutoScaling {
+    async fn group_instance(
+        &self,
+        instance: &InstanceId,
+    ) -> Result<Option<GroupInstance>, PortError> {
+        let mut found = self.group_instances(std::slice::from_ref(instance)).await?;
+        Ok(found.remove(instance))
+    }
+
+    async fn group_instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, GroupInstance>, PortError> {
+        const CALL: &str = "autoscaling:DescribeAutoScalingInstances";
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(INSTANCES_AT_ONCE) {
+            // An instance in no group is left out of the answer, not refused.
+            let details = self
+                .client
+                .describe_auto_scaling_instances()
+                .set_instance_ids(Some(some.iter().map(ToString::to_string).collect()))
+                .into_paginator()
+                .items()
+                .send()
+                .collect::<Result<Vec<_>, _>>()
+                .await
+                .map_err(|error| classify::unanswered(CALL, &error))?;
+            for details in &details {
+                let name = details.instance_id().unwrap_or("an instance");
+                let (id, shown) = group_instance(details)
+                    .map_err(|problem| unintelligible(CALL, name, problem))?;
+                found.insert(id, shown);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn group(&self, group: &GroupName) -> Result<Option<GroupView>, PortError> {
+        // One that does not exist is left out of the answer, not refused.
+        let found = self.groups(Some(vec![group.to_string()]), None).await?;
+        Ok(found.into_iter().find(|found| found.name == *group))
+    }
+
+    async fn enrolled_groups(&self) -> Result<Vec<GroupView>, PortError> {
+        let tagged = Filter::builder().name("tag-key").values(tags::POOL).build();
+        self.groups(None, Some(vec![tagged])).await
     }
 
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
@@ -104,11 +165,42 @@ impl LifecycleActions for AutoScaling {
     }
 }
 
-fn group_instance(details: &AutoScalingInstanceDetails) -> Result<GroupInstance, Unintelligible> {
-    Ok(GroupInstance {
+fn group_instance(
+    details: &AutoScalingInstanceDetails,
+) -> Result<(InstanceId, GroupInstance), Unintelligible> {
+    let shown = GroupInstance {
         group: present("AutoScalingGroupName", details.auto_scaling_group_name())?.parse()?,
         zone: present("AvailabilityZone", details.availability_zone())?.parse()?,
         state: LifecycleState::from(present("LifecycleState", details.lifecycle_state())?),
+    };
+    Ok((present("InstanceId", details.instance_id())?.parse()?, shown))
+}
+
+/// A group with its instances.
+fn group(group: &AutoScalingGroup) -> Result<GroupView, Unintelligible> {
+    let name: GroupName =
+        present("AutoScalingGroupName", group.auto_scaling_group_name())?.parse()?;
+    let members = group.instances().iter().map(|member| {
+        let state = present("Instances.LifecycleState", member.lifecycle_state())?;
+        let shown = GroupInstance {
+            group: name.clone(),
+            zone: present("Instances.AvailabilityZone", member.availability_zone())?.parse()?,
+            state: LifecycleState::from(state.as_str()),
+        };
+        Ok((present("Instances.InstanceId", member.instance_id())?.parse()?, shown))
+    });
+    let members = members.collect::<Result<_, Unintelligible>>()?;
+    let size = |field, size: Option<i32>| {
+        let size = size.and_then(|size| u32::try_from(size).ok());
+        present(field, size)
+    };
+    let pool_tag = group.tags().iter().find(|tag| tag.key() == Some(tags::POOL));
+    Ok(GroupView {
+        max_size: size("MaxSize", group.max_size())?,
+        desired: size("DesiredCapacity", group.desired_capacity())?,
+        pool_tag: pool_tag.map(|tag| tag.value().unwrap_or_default().to_owned()),
+        members,
+        name,
     })
 }
 
@@ -141,14 +233,40 @@ mod tests {
 
     #[test]
     fn a_group_instance_carries_group_zone_and_state() {
-        assert_eq!(
-            group_instance(&details()).unwrap(),
-            GroupInstance {
-                group: "cassandra".parse().unwrap(),
-                zone: "eu-central-1a".parse().unwrap(),
-                state: LifecycleState::PendingWait,
-            }
-        );
+        let id = "i-0123456789abcdef0".parse().unwrap();
+        let expected = GroupInstance {
+            group: "cassandra".parse().unwrap(),
+            zone: "eu-central-1a".parse().unwrap(),
+            state: LifecycleState::PendingWait,
+        };
+        assert_eq!(group_instance(&details()).unwrap(), (id, expected));
+    }
+
+    #[test]
+    fn a_group_carries_its_sizes_its_pool_and_its_instances() {
+        let member = aws_sdk_autoscaling::types::Instance::builder()
+            .instance_id("i-0123456789abcdef0")
+            .availability_zone("eu-central-1a")
+            .lifecycle_state(aws_sdk_autoscaling::types::LifecycleState::TerminatingWait)
+            .build();
+        let tag = aws_sdk_autoscaling::types::TagDescription::builder()
+            .key("stateful-asg:pool")
+            .value("cassandra")
+            .build();
+        let theirs = AutoScalingGroup::builder()
+            .auto_scaling_group_name("cassandra-a")
+            .max_size(5)
+            .desired_capacity(3)
+            .tags(tag)
+            .instances(member);
+        let ours = group(&theirs.clone().build()).unwrap();
+        assert_eq!((ours.max_size, ours.desired), (5, 3));
+        assert_eq!(ours.pool_tag.as_deref(), Some("cassandra"));
+        let states: Vec<&LifecycleState> =
+            ours.members.values().map(|member| &member.state).collect();
+        assert_eq!(states, [&LifecycleState::TerminatingWait]);
+        let problem = group(&theirs.set_max_size(None).build()).unwrap_err().to_string();
+        assert_eq!(problem, "MaxSize is missing");
     }
 
     #[test]

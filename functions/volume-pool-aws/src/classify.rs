@@ -84,8 +84,20 @@ pub(crate) fn answer<T, E>(
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let Err(error) = result else {
-        return Ok(Ok(()));
+    Ok(reply(call, result)?.map(drop))
+}
+
+/// The same, where what AWS replies matters.
+pub(crate) fn reply<T, E>(
+    call: &'static str,
+    result: Result<T, SdkError<E>>,
+) -> Result<Result<T, Refusal>, PortError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let error = match result {
+        Ok(reply) => return Ok(Ok(reply)),
+        Err(error) => error,
     };
     match meaning(&error) {
         Meaning::Transient(problem) => Err(PortError::Transient { call, problem }),
@@ -201,6 +213,10 @@ fn refused(code: Option<&str>, message: Option<&str>, status: u16) -> Meaning {
         "IncorrectState" | "IncorrectInstanceState" => Refusal::IncorrectState(text.clone()),
         "InvalidInstanceID.NotFound" | "InvalidVolume.NotFound" => Refusal::NotFound,
         "AttachmentLimitExceeded" => Refusal::LimitExceeded,
+        // CreateVolume: another request had the token, or the one that had it has failed.
+        "IdempotentParameterMismatch" => Refusal::TokenBurned,
+        // Not idempotent: an earlier attempt with the same token may have created the volume all the same.
+        "VolumeLimitExceeded" | "MaxIOPSLimitExceeded" => Refusal::QuotaExceeded(text.clone()),
         // OperationNotPermitted: StopInstances of an instance with stop protection.
         "UnsupportedOperation" | "OperationNotPermitted" => Refusal::Unsupported(text.clone()),
         "ValidationError" if message.contains("No active Lifecycle Action found") => {

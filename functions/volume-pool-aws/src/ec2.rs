@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    EbsInstanceBlockDeviceSpecification, Filter, InstanceBlockDeviceMappingSpecification, Tag,
+    EbsInstanceBlockDeviceSpecification, Filter, InstanceBlockDeviceMappingSpecification,
+    ResourceType, Tag, TagSpecification, VolumeType,
 };
-use volume_pool::ids::{DeviceName, InstanceId, PoolName, VolumeId};
+use volume_pool::effect::Creation;
+use volume_pool::ids::{DeviceName, InstanceId, PoolName, SlotId, VolumeId};
 use volume_pool::observation::{Instance, Volume, VolumeState, tags};
-use volume_pool::ports::{Answer, PortError, Volumes};
+use volume_pool::ports::{Answer, PortError, Refusal, Volumes};
 use volume_pool::record::Place;
 
 use crate::classify;
-use crate::convert::unintelligible;
+use crate::convert::{present, unintelligible};
 
 /// How many results a page of a describe holds: what AWS advises for `DescribeVolumes`.
 const PAGE_SIZE: i32 = 500;
@@ -64,25 +66,36 @@ impl Ec2 {
 
 impl Volumes for Ec2 {
     async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
+        let mut found = self.instances(std::slice::from_ref(instance)).await?;
+        Ok(found.remove(instance))
+    }
+
+    async fn instances(
+        &self,
+        ids: &[InstanceId],
+    ) -> Result<BTreeMap<InstanceId, Instance>, PortError> {
         const CALL: &str = "ec2:DescribeInstances";
-        let reservations = self
-            .client
-            .describe_instances()
-            .filters(filter("instance-id", [instance]))
-            .into_paginator()
-            .page_size(PAGE_SIZE)
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .map_err(|error| classify::unanswered(CALL, &error))?;
-        reservations
-            .iter()
-            .flat_map(aws_sdk_ec2::types::Reservation::instances)
-            .find(|shown| shown.instance_id() == Some(instance.as_str()))
-            .map(convert::instance)
-            .transpose()
-            .map_err(|problem| unintelligible(CALL, instance, problem))
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(FILTER_VALUES) {
+            let reservations = self
+                .client
+                .describe_instances()
+                .filters(filter("instance-id", some))
+                .into_paginator()
+                .page_size(PAGE_SIZE)
+                .items()
+                .send()
+                .collect::<Result<Vec<_>, _>>()
+                .await
+                .map_err(|error| classify::unanswered(CALL, &error))?;
+            for shown in reservations.iter().flat_map(aws_sdk_ec2::types::Reservation::instances) {
+                let instance = convert::instance(shown).map_err(|problem| {
+                    unintelligible(CALL, shown.instance_id().unwrap_or("an instance"), problem)
+                })?;
+                found.insert(instance.id.clone(), instance);
+            }
+        }
+        Ok(found)
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
@@ -109,6 +122,41 @@ impl Volumes for Ec2 {
 
     async fn every_pool_volume(&self, pool: &PoolName) -> Result<Vec<Volume>, PortError> {
         self.describe_volumes(vec![filter(&format!("tag:{}", tags::POOL), [pool])]).await
+    }
+
+    async fn slot_volumes(&self, slot: &SlotId) -> Result<Vec<Volume>, PortError> {
+        self.describe_volumes(vec![filter(&format!("tag:{}", tags::SLOT), [slot])]).await
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<Result<VolumeId, Refusal>, PortError> {
+        const CALL: &str = "ec2:CreateVolume";
+        let Creation { name, zone, like, tags, token } = creation;
+        let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+        let tagged = TagSpecification::builder()
+            .resource_type(ResourceType::Volume)
+            .set_tags(Some(tags.collect()))
+            .build();
+        let whole = |number: Option<u32>| number.and_then(|number| i32::try_from(number).ok());
+        let answer = self
+            .client
+            .create_volume()
+            .availability_zone(zone.as_str())
+            .volume_type(VolumeType::from(like.volume_type.as_str()))
+            .set_size(whole(Some(like.size_gib)))
+            .set_iops(whole(like.iops))
+            .set_throughput(whole(like.throughput))
+            .encrypted(like.encrypted)
+            .set_kms_key_id(like.kms_key_id.clone())
+            .tag_specifications(tagged)
+            .client_token(token)
+            .send()
+            .await;
+        let reply = match classify::reply(CALL, answer)? {
+            Ok(reply) => reply,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let volume = present("VolumeId", reply.volume_id()).and_then(|id| Ok(id.parse()?));
+        volume.map(Ok).map_err(|problem| unintelligible(CALL, name, problem))
     }
 
     async fn attach(

@@ -327,8 +327,8 @@ impl ActionLoop {
             _ => None,
         });
         let queued = self.claim.as_ref().and_then(Claim::queued);
-        self.seen.zone = queued
-            .map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
+        self.seen.zone =
+            queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
         self.seen.group = records.values().find_map(|record| match record {
             Record::Group(group) => Some(group.clone()),
             _ => None,
@@ -361,10 +361,9 @@ impl ActionLoop {
                     Look::SlotVolumes(slot) => Request::SlotVolumes(slot.clone()),
                     Look::Group(group) => Request::Group(group.clone()),
                     Look::Others(instances) => Request::Others(instances.clone()),
-                    Look::Held(place) => Request::Read {
-                        keys: Vec::new(),
-                        lists: vec![List::Held(place.clone())],
-                    },
+                    Look::Held(place) => {
+                        Request::Read { keys: Vec::new(), lists: vec![List::Held(place.clone())] }
+                    }
                 };
                 self.state = State::Looking(look);
                 request

@@ -228,7 +228,7 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
         (Phase::Creating { .. }, Some(shown), _) if *shown != LifecycleState::Pending => {
-            grow::for_nobody(seen, now, Reason::LaunchOver { state })
+            grow::for_nobody(seen, now, None, Reason::LaunchOver { state })
         }
         (_, Some(LifecycleState::Pending), _) => look_again(seen, Reason::NotYetWaiting { state }),
         (Phase::Waiting { .. }, Some(shown), Some(claim)) => {

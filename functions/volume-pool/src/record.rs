@@ -153,11 +153,9 @@ impl List {
     pub const fn most(&self) -> usize {
         match self {
             Self::Waiting(_) | Self::Free(_) | Self::Coming(_) => 128,
-            Self::Held(_)
-            | Self::EveryHeld(_)
-            | Self::EveryFree(_)
-            | Self::Open
-            | Self::Pools => usize::MAX,
+            Self::Held(_) | Self::EveryHeld(_) | Self::EveryFree(_) | Self::Open | Self::Pools => {
+                usize::MAX
+            }
         }
     }
 }

@@ -89,8 +89,7 @@ where
     Ok(match request {
         Request::Read { keys, lists } => {
             let listed = try_join_all(lists.iter().map(|list| leases.list(list, list.most())));
-            let (records, lists) =
-                try_join(leases.read(&keys), listed).await?;
+            let (records, lists) = try_join(leases.read(&keys), listed).await?;
             Response::Records(records, lists)
         }
         Request::Describe(instance, ids) => {

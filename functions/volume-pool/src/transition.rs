@@ -11,8 +11,8 @@ use crate::action::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark, OpenMark, Origin, Phase, Place,
-    Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
+    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark, OpenMark,
+    Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -362,8 +362,9 @@ pub fn adopt(
     let mut writes = Vec::new();
     next.next_index = next.next_index.max(next_index);
     for adoption in adoptions {
-        // A slot, its free mark and each volume's row; and two for the pool.
-        if writes.len() + adoption.volumes.len() + 3 >= MOST_WRITES {
+        // A slot, its free mark and each volume's row; and the pool's record, with its mark where it is new.
+        let pools = if pool.is_some() { 1 } else { 2 };
+        if writes.len() + adoption.volumes.len() + 2 + pools > MOST_WRITES {
             break;
         }
         let id = match &adoption.tagged {
@@ -441,8 +442,7 @@ pub(crate) fn put_pool(known: Option<&Pool>, mut next: Pool) -> Vec<Write> {
 }
 
 pub(crate) fn held_mark(slot: &Slot, holder: &InstanceId) -> Write {
-    let mark =
-        HeldMark { place: slot.place(), slot: slot.id.clone(), holder: holder.clone() };
+    let mark = HeldMark { place: slot.place(), slot: slot.id.clone(), holder: holder.clone() };
     Write::Put(Record::Held(mark), Expect::Mark)
 }
 

@@ -395,7 +395,7 @@ fn without_staleafterhours_no_slot_is_ever_stale() {
 // Adoption.
 
 fn found(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
-    let mut situation = Situation::waiting();
+    let mut situation = Situation::waiting_for_none();
     situation.seen.pool = Some(volumes.clone());
     situation.seen.candidates = Some(Candidates { volumes, ..Candidates::default() });
     situation
@@ -430,9 +430,7 @@ fn a_copy_does_not_take_the_name_of_an_original_in_another_zone_or_in_use() {
     elsewhere.zone = "eu-central-1b".parse().unwrap();
     for original in [elsewhere, on(5, 77, AttachmentState::Attached)] {
         let mut situation = found(vec![tagged(9, &[(tags::SLOT, "cassandra-0")])]);
-        situation.seen.attached = Some(Vec::new());
-        let candidates = situation.seen.candidates.as_mut().unwrap();
-        candidates.pool = Some(Pool { version: 3, next_index: 7, ..Pool::new(place().pool) });
+        situation.zone().pool = Some(Pool { version: 3, next_index: 7, ..Pool::new(place().pool) });
         situation.seen.pool.as_mut().unwrap().push(original);
         situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
         let alarms = not_adopted(&situation.alarms());
@@ -443,7 +441,6 @@ fn a_copy_does_not_take_the_name_of_an_original_in_another_zone_or_in_use() {
 #[test]
 fn with_the_table_lost_and_slots_in_use_nothing_is_adopted() {
     let mut situation = found(vec![available(9)]);
-    situation.seen.attached = Some(Vec::new());
     situation.seen.pool.as_mut().unwrap().push(on(5, 77, AttachmentState::Attached));
     situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
     let alarm = Alarm::PoolUnknown { pool: place().pool, volume: volume(5) };
@@ -454,7 +451,7 @@ fn with_the_table_lost_and_slots_in_use_nothing_is_adopted() {
 fn a_tagged_volume_that_no_record_knows_becomes_the_pools_next_slot() {
     let mut situation = found(vec![available(9)]);
     let pool = Pool { version: 3, next_index: 7, ..Pool::new(place().pool) };
-    situation.seen.candidates.as_mut().unwrap().pool = Some(pool);
+    situation.zone().pool = Some(pool);
     let transaction = situation.gives_transaction("adopt", &Reason::Adopt { count: 1 });
     let slot = written_slot(&transaction);
     assert_eq!((&slot.id, &slot.zone, slot.epoch), (&slot_id(7), &place().zone, 0));
@@ -491,7 +488,6 @@ fn a_volume_with_a_slots_tag_becomes_that_slot_with_its_last_release() {
 #[test]
 fn a_volume_whose_tag_names_a_slot_that_exists_is_left_alone_with_an_alarm() {
     let mut situation = found(vec![tagged(9, &[(tags::SLOT, "cassandra-5")])]);
-    situation.seen.attached = Some(Vec::new());
     situation.seen.candidates.as_mut().unwrap().slots.insert(slot_id(5));
     situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
     let alarms = not_adopted(&situation.alarms());
@@ -501,8 +497,7 @@ fn a_volume_whose_tag_names_a_slot_that_exists_is_left_alone_with_an_alarm() {
 #[test]
 fn a_slots_tag_of_another_pool_or_of_no_form_is_left_alone_with_an_alarm() {
     for text in ["kafka-5", "cassandra", "cassandra-05"] {
-        let mut situation = found(vec![tagged(9, &[(tags::SLOT, text)])]);
-        situation.seen.attached = Some(Vec::new());
+        let situation = found(vec![tagged(9, &[(tags::SLOT, text)])]);
         situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
         let alarms = not_adopted(&situation.alarms());
         assert!(alarms[0].contains("names no slot of its pool"), "{alarms:?}");
@@ -523,7 +518,6 @@ fn a_multi_attach_volume_is_not_adopted_and_its_neighbour_is() {
 #[test]
 fn volumes_that_belong_to_a_slot_or_are_not_available_are_no_candidates() {
     let mut situation = found(vec![available(8), on(9, 1, AttachmentState::Attached)]);
-    situation.seen.attached = Some(Vec::new());
     situation.seen.candidates.as_mut().unwrap().owned.insert(volume(8));
     situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
     assert_eq!(situation.alarms(), []);
@@ -531,11 +525,10 @@ fn volumes_that_belong_to_a_slot_or_are_not_available_are_no_candidates() {
 
 #[test]
 fn two_volumes_with_one_slots_tag_are_both_left_alone_with_an_alarm_each() {
-    let mut situation = found(vec![
+    let situation = found(vec![
         tagged(8, &[(tags::SLOT, "cassandra-5")]),
         tagged(9, &[(tags::SLOT, "cassandra-5")]),
     ]);
-    situation.seen.attached = Some(Vec::new());
     situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
     let alarms = not_adopted(&situation.alarms());
     assert_eq!(alarms.len(), 2);
@@ -544,8 +537,7 @@ fn two_volumes_with_one_slots_tag_are_both_left_alone_with_an_alarm_each() {
 
 fn found_for_two_volumes(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
     let mut situation = found(volumes);
-    situation.claim().policy = Some(policy_of_two_volumes());
-    situation.seen.attached = Some(Vec::new());
+    situation.policy_mut().volumes = policy_of_two_volumes().volumes;
     situation
 }
 
@@ -592,9 +584,7 @@ fn a_set_that_is_not_whole_is_left_alone_with_an_alarm() {
 /// volumes are adopted all the same.
 #[test]
 fn a_slots_tag_with_the_last_index_does_not_keep_other_volumes_from_being_adopted() {
-    let mut situation =
-        found(vec![tagged(8, &[(tags::SLOT, "cassandra-4294967295")]), available(9)]);
-    situation.seen.attached = Some(Vec::new());
+    let situation = found(vec![tagged(8, &[(tags::SLOT, "cassandra-4294967295")]), available(9)]);
     let decided = situation.decided();
     let Step::Commit(transaction) = &decided.step else {
         panic!("nothing is adopted: {} {:?}", decided.reason, decided.alarms)
@@ -617,20 +607,12 @@ fn a_waiter_with_nothing_to_adopt_waits_for_the_slot_that_is_being_released() {
 }
 
 #[test]
-fn with_nothing_free_or_coming_volumes_in_other_hands_are_looked_at() {
-    let mut situation = Situation::waiting_for_none();
-    situation.seen.attached = None;
-    situation.gives(&Step::Look(Look::Attached(place())), &Reason::LookForStrangers);
-    situation.seen.attached = Some(Vec::new());
-    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
-}
-
-#[test]
 fn a_tagged_volume_on_an_instance_that_was_never_given_it_is_reported() {
     let mut situation = Situation::waiting_for_none();
     let mut strange = on(9, 77, AttachmentState::Attached);
     strange.tags.remove(tags::SLOT);
-    situation.seen.attached = Some(vec![on(8, 50, AttachmentState::Attached), strange]);
+    situation.zone().pool = Some(Pool::new(place().pool));
+    situation.seen.pool = Some(vec![on(8, 50, AttachmentState::Attached), strange]);
     let alarms = not_adopted(&situation.alarms());
     assert_eq!(alarms.len(), 1);
     assert!(alarms[0].starts_with("vol-00000009: it is attached to i-0000004d"), "{alarms:?}");

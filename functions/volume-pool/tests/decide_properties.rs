@@ -13,23 +13,25 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use situation::reference_store::ReferenceStore;
 use situation::{
-    NOW, POLICY, Situation, available, claim, coming, event, free_slot, group, hook, hours_ago,
-    instance, launch_action, observing, on, our_hooks, place, policy_leaving,
-    policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, terminate_action,
-    volume,
+    NOW, POLICY, Situation, available, claim, coming, device, event, free_slot, group, hook,
+    hours_ago, instance, launch_action, members, observing, on, our_hooks, place, policy_leaving,
+    policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, template,
+    terminate_action, volume,
 };
 use volume_pool::Timestamp;
 use volume_pool::decide::{Decision, Effect, Look, Reason, Step, decide};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::evidence::evidence;
 use volume_pool::observation::{
-    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Volume, VolumeState, tags,
+    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Others, Volume,
+    VolumeState, tags,
 };
 use volume_pool::policy::{LeaveMode, Mode, Policy};
 use volume_pool::ports::{Commit, Refusal};
 use volume_pool::record::{
-    Claim, FreeMark, Key, Phase, Pool, Record, Slot, SlotState, WaitingMark,
+    Claim, FreeMark, HeldMark, Key, Phase, Planned, Pool, Record, Slot, SlotState, WaitingMark,
 };
+use volume_pool::transition::creation::intended;
 use volume_pool::transition::{Expect, Transaction, Write, holds};
 use volume_pool::zone::{Candidates, ZoneView};
 
@@ -105,12 +107,37 @@ impl Choices<'_> {
 
     fn phase(&mut self) -> Phase {
         let (slot, epoch) = (slot_id(self.one_of(&[0, 0, 0, 1])), self.one_of(&[3, 3, 3, 4]));
-        match self.below(4) {
+        match self.below(5) {
             0 => Phase::Leased { slot, epoch },
             1 => Phase::Leaving { slot, epoch, since: self.time() },
             2 => Phase::Waiting { place: place(), since: self.time() },
+            3 => Phase::Creating { place: place(), since: self.time(), slot },
             _ => Phase::Closed,
         }
+    }
+
+    /// Being created for instance 1, mostly.
+    fn creating(&mut self) -> SlotState {
+        let mut planned = vec![Planned {
+            name: "data".parse().unwrap(),
+            device: device("/dev/sdf"),
+            like: template(),
+            attempt: self.one_of(&[1, 2, 3]),
+            volume: self.one_of(&[None, None, Some(volume(1))]),
+        }];
+        if self.one_in(3) {
+            planned.push(Planned {
+                name: "log".parse().unwrap(),
+                device: device("/dev/sdg"),
+                volume: self.one_of(&[None, Some(volume(2))]),
+                ..planned[0].clone()
+            });
+        }
+        SlotState::Creating { claimant: instance(self.one_of(&[1, 1, 1, 2])), planned }
+    }
+
+    fn held(&mut self) -> HeldMark {
+        HeldMark { place: place(), slot: slot_id(self.number()), holder: instance(self.number()) }
     }
 
     fn claim(&mut self) -> Claim {
@@ -131,6 +158,7 @@ impl Choices<'_> {
         let named = match &claim.phase {
             Phase::Leased { .. } => SlotState::Leased { holder },
             Phase::Leaving { .. } => SlotState::Releasing { holder },
+            Phase::Creating { .. } => self.creating(),
             Phase::Closed | Phase::Waiting { .. } => SlotState::Free,
         };
         let states = [named.clone(), named.clone(), named, SlotState::Free, SlotState::Quarantined];
@@ -142,6 +170,9 @@ impl Choices<'_> {
         };
         if self.one_in(3) {
             slot.volumes.push(slot_volume("log", 2, "/dev/sdg"));
+        }
+        if let SlotState::Creating { .. } = slot.state {
+            slot = Slot { epoch: 0, recent_holders: Vec::new(), volumes: Vec::new(), ..slot };
         }
         slot
     }
@@ -241,7 +272,17 @@ impl Choices<'_> {
             })
             .collect();
         let coming = self.many(2, |choices| coming(choices.number(), 2));
-        ZoneView { earlier, free, coming }
+        let pool = self.one_of(&[
+            None,
+            Some(Pool { version: 3, next_index: 6, ..Pool::new(place().pool) }),
+            Some(Pool {
+                version: 3,
+                next_index: 6,
+                slots_per_zone: BTreeMap::from([(place().zone, 9)]),
+                ..Pool::new(place().pool)
+            }),
+        ]);
+        ZoneView { earlier, free, coming, pool }
     }
 
     fn candidates(&mut self) -> Candidates {
@@ -250,10 +291,6 @@ impl Choices<'_> {
             .collect();
         Candidates {
             volumes,
-            pool: self.one_of(&[
-                None,
-                Some(Pool { version: 3, next_index: 6, ..Pool::new(place().pool) }),
-            ]),
             owned: self.many(1, |_| volume(4)).into_iter().collect(),
             slots: self.many(2, |choices| slot_id(choices.one_of(&[0, 1]))).into_iter().collect(),
         }
@@ -314,8 +351,12 @@ impl Choices<'_> {
         situation.seen.hooks = self.one_of(&hooks);
         situation.seen.group = if self.one_in(2) { None } else { Some(group(self.policy())) };
         situation.seen.candidates = if self.one_in(2) { None } else { Some(self.candidates()) };
-        situation.seen.attached =
+        situation.seen.slot_volumes =
             if self.one_in(2) { None } else { Some(self.many(2, |choices| choices.volume(7))) };
+        situation.seen.held =
+            if self.one_in(3) { None } else { Some(self.many(1, |choices| choices.held())) };
+        situation.seen.members = if self.one_in(3) { None } else { Some(members()) };
+        situation.seen.others = if self.one_in(2) { None } else { Some(Others::default()) };
         situation.seen.pool = if self.one_in(3) {
             None
         } else {
@@ -411,6 +452,12 @@ fn held(situation: &Situation) -> Option<(&Claim, &Slot)> {
     holds(claim, slot).then_some((claim, slot))
 }
 
+/// Whether the slot is the one that is being created for the claim.
+fn under_creation(situation: &Situation) -> bool {
+    let (claim, slot) = (situation.seen.claim.as_ref(), situation.seen.slot.as_ref());
+    claim.zip(slot).is_some_and(|(claim, slot)| intended(claim, slot).is_some())
+}
+
 const WAITING_TO_LAUNCH: [LifecycleState; 2] =
     [LifecycleState::PendingWait, LifecycleState::WarmedPendingWait];
 
@@ -433,12 +480,12 @@ fn store(situation: &Situation) -> ReferenceStore {
     if let Some(zone) = &seen.zone {
         records.extend(zone.earlier.iter().cloned().map(Record::Waiting));
         records.extend(zone.coming.iter().cloned().map(Record::Coming));
+        records.extend(zone.pool.clone().map(Record::Pool));
         for slot in &zone.free {
             records.push(Record::Slot(slot.clone()));
             records.push(Record::Free(FreeMark { slot: slot.clone() }));
         }
     }
-    records.extend(seen.candidates.iter().filter_map(|known| known.pool.clone()).map(Record::Pool));
     ReferenceStore::holding(records)
 }
 
@@ -537,6 +584,12 @@ proptest! {
         let Some(transaction) = transaction(&decision) else { return Ok(()) };
         let frees = situation::written_slots(transaction).iter().any(|slot| slot.state == SlotState::Free);
         if !frees || transaction.name == "adopt" {
+            return Ok(());
+        }
+        if transaction.name == "created for nobody" {
+            // Nobody has held it yet.
+            let fresh = situation::written_slot(transaction);
+            prop_assert_eq!((fresh.epoch, fresh.recent_holders.len()), (0, 0));
             return Ok(());
         }
         prop_assert_eq!(transaction.name, "release");
@@ -691,7 +744,7 @@ proptest! {
         match transaction.name {
             // What it makes is everyone's; the pool's version and the volumes' rows are what it rests on.
             "adopt" => {
-                let pool = seen.candidates.as_ref().unwrap().pool.as_ref();
+                let pool = seen.zone.as_ref().unwrap().pool.as_ref();
                 let expected = pool.map_or(Expect::Absent, |pool| Expect::Version(pool.version));
                 prop_assert_eq!(conditions.get(&Key::Pool(place().pool)), Some(&expected));
                 prop_assert_eq!(read, None);
@@ -704,7 +757,10 @@ proptest! {
             _ => prop_assert_eq!(read, Some(&claim), "{}", transaction.name),
         }
         for (key, expect) in conditions {
-            let mark = matches!(key, Key::Waiting(..) | Key::Free(..) | Key::Coming(..) | Key::Open(_));
+            let mark = matches!(
+                key,
+                Key::Waiting(..) | Key::Free(..) | Key::Coming(..) | Key::Held(..) | Key::Open(_) | Key::Known(_)
+            );
             prop_assert_eq!(expect == Expect::Mark, mark, "{:?} in {}", key, transaction.name);
         }
     }
@@ -738,7 +794,7 @@ proptest! {
     #[test]
     fn records_that_contradict_each_other_are_never_written(situation in any_situation()) {
         let holder = situation.seen.claim.as_ref().is_some_and(|claim| claim.slot().is_some());
-        if !holder || held(&situation).is_some() || !situation.seen.answers.released.is_empty() {
+        if !holder || held(&situation).is_some() || under_creation(&situation) || !situation.seen.answers.released.is_empty() {
             return Ok(());
         }
         let decision = situation.decided();
@@ -763,7 +819,10 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         seen.insert(match &step {
             Step::Look(Look::Hooks(_)) => "look at hooks",
             Step::Look(Look::Candidates(_)) => "look for volumes",
-            Step::Look(Look::Attached(_)) => "look for strangers",
+            Step::Look(Look::SlotVolumes(_)) => "look for created volumes",
+            Step::Look(Look::Held(_)) => "look at leased slots",
+            Step::Look(Look::Group(_)) => "look at the group",
+            Step::Look(Look::Others(_)) => "look at other holders",
             Step::Look(Look::Pool(_)) => "look at the pool",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
@@ -779,24 +838,34 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "adopt",
         "autoscaling:CompleteLifecycleAction",
         "begin release",
+        "cancel",
         "change device",
         "close",
+        "created",
+        "created for nobody",
         "ec2:AttachVolume",
         "ec2:CreateTags",
+        "ec2:CreateVolume",
         "ec2:DetachVolume",
         "ec2:ModifyInstanceAttribute",
         "ec2:StopInstances",
         "enqueue",
+        "intend",
         "lease",
         "look at hooks",
+        "look at leased slots",
+        "look at other holders",
+        "look at the group",
         "look at the pool",
-        "look for strangers",
+        "look for created volumes",
         "look for volumes",
+        "note volume",
         "poll",
         "quarantine",
         "release",
         "rest",
         "serve",
+        "try again",
     ]);
     assert_eq!(seen, expected);
     assert!(reasons.len() >= 48, "only {} kinds of reasons", reasons.len());
@@ -808,9 +877,10 @@ impl Situation {
         let Some(claim) = &mut self.seen.claim else { return };
         let (action, state) = match claim.phase {
             Phase::Leaving { .. } => (terminate_action(), LifecycleState::TerminatingWait),
-            Phase::Closed | Phase::Waiting { .. } | Phase::Leased { .. } => {
-                (launch_action(), LifecycleState::PendingWait)
-            }
+            Phase::Closed
+            | Phase::Waiting { .. }
+            | Phase::Creating { .. }
+            | Phase::Leased { .. } => (launch_action(), LifecycleState::PendingWait),
         };
         claim.action = Some(action.clone());
         claim.answered = None;
@@ -820,10 +890,13 @@ impl Situation {
         }
         if let Some(slot) = &mut self.seen.slot {
             let holder = instance(1);
-            slot.epoch = 3;
+            if !matches!(claim.phase, Phase::Creating { .. }) {
+                slot.epoch = 3;
+            }
             slot.state = match claim.phase {
                 Phase::Leased { .. } => SlotState::Leased { holder },
                 Phase::Leaving { .. } => SlotState::Releasing { holder },
+                Phase::Creating { .. } => slot.state.clone(),
                 Phase::Closed | Phase::Waiting { .. } => SlotState::Free,
             };
         }

@@ -83,7 +83,7 @@ fn a_launch_goes_guard_then_queue_then_lease_then_attachment_then_answer() {
             "read claim+group",
             "commit enqueue",
             "describe",
-            "read claim+waiting+free+coming",
+            "read claim+pool+waiting+free+coming",
             "commit lease",
             "describe",
             "read claim+slot",
@@ -352,7 +352,7 @@ fn a_lost_race_means_to_start_over_and_take_another_slot() {
             "commit lease",
             "read claim",
             "describe",
-            "read claim+waiting+free+coming",
+            "read claim+pool+waiting+free+coming",
             "commit lease"
         ]
     );
@@ -369,10 +369,14 @@ fn after_the_waiting_mark_is_written_the_world_is_observed_again_before_it_rests
         [
             "commit enqueue",
             "describe",
-            "read claim+waiting+free+coming",
+            "read claim+pool+waiting+free+coming",
             "look for volumes Available",
             "read claim+pool+waiting+free+coming",
-            "look for volumes InUse",
+            "look at the pool",
+            "read claim+pool+waiting+free+coming",
+            "read held",
+            "read claim+pool+waiting+free+coming",
+            "look at the group",
             "read claim+pool+waiting+free+coming",
             "RecordLifecycleActionHeartbeat 1",
             "commit rest",
@@ -399,7 +403,7 @@ fn a_poked_guard_looks_again_before_it_rests() {
             "take poke",
             "read claim",
             "describe",
-            "read claim+waiting+free+coming",
+            "read claim+pool+waiting+free+coming",
             "commit lease"
         ]
     );
@@ -819,7 +823,10 @@ fn a_pass_starts_again_after_each_change_and_ends_with_a_walk_that_changes_nothi
 #[test]
 fn a_launch_serves_the_earlier_waiter_before_itself() {
     let world = with_a_waiter(launch_with_a_free_slot());
-    let mut run = Run::of_invocation("me", launch(), world);
+    let mut launch = launch();
+    launch.event.as_mut().unwrap().metadata =
+        Some(r#"{"pool":"cassandra","whenEmpty":"wait"}"#.to_owned());
+    let mut run = Run::of_invocation("me", launch, world);
     assert_eq!(run.ended().ending, Ending::WorkLeft);
     assert_eq!(run.world.slot(0).holder(), Some(&instance(2)), "{:?}", run.trace);
     assert!(matches!(run.world.claim(1).phase, Phase::Waiting { .. }));

@@ -16,8 +16,8 @@ use volume_pool::event::{Action, ActionResult};
 use volume_pool::ids::InstanceId;
 use volume_pool::ports::{Commit, Poke};
 use volume_pool::record::{
-    Claim, ComingMark, FreeMark, Guard, HIGHEST_INDEX, Key, OpenMark, Phase, Pool, Record, Slot,
-    SlotState, VolumeOwner, WaitingMark,
+    Claim, ComingMark, FreeMark, Guard, HIGHEST_INDEX, HeldMark, Key, OpenMark, Phase, Pool,
+    Record, Slot, SlotState, VolumeOwner, WaitingMark,
 };
 use volume_pool::transition::{
     self, Adoption, Expect, MOST_WRITES, Rest, Transaction, Write, adopt, begin_release,
@@ -63,6 +63,11 @@ fn my_guard() -> Guard {
     Guard { invocation: "me".parse().unwrap(), until: NOW.plus(seconds(75)) }
 }
 
+fn held(slot: &Slot, holder: &InstanceId) -> Record {
+    let (place, slot, holder) = (slot.place(), slot.id.clone(), holder.clone());
+    Record::Held(HeldMark { place, slot, holder })
+}
+
 /// What a store holds when these are on record, marks included.
 fn store(claim: &Claim, slot: &Slot) -> ReferenceStore {
     let mut records = vec![Record::Claim(claim.clone()), Record::Slot(slot.clone())];
@@ -78,7 +83,8 @@ fn store(claim: &Claim, slot: &Slot) -> ReferenceStore {
             slot: slot.id.clone(),
             holder: holder.clone(),
         })),
-        SlotState::Leased { .. } | SlotState::Quarantined => {}
+        SlotState::Leased { holder } => records.push(held(slot, holder)),
+        SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
     }
     ReferenceStore::holding(records)
 }
@@ -585,9 +591,9 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
     for record in store.records.values() {
         match record {
             Record::Claim(claim) => {
-                if let Phase::Waiting { place, since } = &claim.phase {
+                if let Some((place, since)) = claim.queued() {
                     let (place, instance) = (place.clone(), claim.instance.clone());
-                    wanted.push(Record::Waiting(WaitingMark { place, since: *since, instance }));
+                    wanted.push(Record::Waiting(WaitingMark { place, since, instance }));
                 }
             }
             Record::Slot(slot) => match &slot.state {
@@ -596,12 +602,17 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
                     let (place, slot, holder) = (slot.place(), slot.id.clone(), holder.clone());
                     wanted.push(Record::Coming(ComingMark { place, slot, holder }));
                 }
-                SlotState::Leased { .. } | SlotState::Quarantined => {}
+                SlotState::Leased { holder } => wanted.push(held(slot, holder)),
+                SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
             },
-            Record::Waiting(_) | Record::Free(_) | Record::Coming(_) => {
+            Record::Waiting(_) | Record::Free(_) | Record::Coming(_) | Record::Held(_) => {
                 standing.push(record.clone());
             }
-            Record::Pool(_) | Record::Group(_) | Record::Volume(_) | Record::Open(_) => {}
+            Record::Pool(_)
+            | Record::Known(_)
+            | Record::Group(_)
+            | Record::Volume(_)
+            | Record::Open(_) => {}
         }
     }
     let sorted = |mut records: Vec<Record>| {

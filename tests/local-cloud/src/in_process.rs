@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use volume_pool::Timestamp;
-use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::effect::Creation;
+use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId};
 use volume_pool::observation::{
     Attachment, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance, Volume, VolumeState,
@@ -290,7 +290,11 @@ impl LifecycleActions for InProcess {
 
 impl InProcess {
     /// `DescribeAutoScalingGroups` to the last page.
-    fn every_group(&self, names: &[String], filters: &[Filter]) -> Result<Vec<GroupView>, PortError> {
+    fn every_group(
+        &self,
+        names: &[String],
+        filters: &[Filter],
+    ) -> Result<Vec<GroupView>, PortError> {
         let call = "autoscaling:DescribeAutoScalingGroups";
         let mut page = PageRequest { max_results: Some(100), next_token: None };
         let mut found = Vec::new();

@@ -18,6 +18,7 @@ use volume_pool::event::Event;
 use volume_pool::record::SlotState;
 
 const POLICY: &str = r#"{"pool":"cassandra"}"#;
+const WAITING: &str = r#"{"pool":"cassandra","whenEmpty":"wait"}"#;
 
 /// The alarms raised so far, by name and text.
 fn alarms(stage: &Stage) -> Vec<(&'static str, String)> {
@@ -130,7 +131,7 @@ fn other_peoples_events_and_hooks_are_none_of_ours() {
 /// A group of one launched beside these volumes, a few minutes later.
 fn launched_beside(stage: &mut Stage) {
     stage.run_for(Duration::from_secs(5)).unwrap();
-    group(stage, "cassandra", 1, &[ZONE], hooks(Some(POLICY))).unwrap();
+    group(stage, "cassandra", 1, &[ZONE], hooks(Some(WAITING))).unwrap();
     stage.run_for(Duration::from_mins(2)).unwrap();
 }
 
@@ -193,7 +194,7 @@ fn two_volumes_with_one_slots_tag_are_both_left_alone_and_named() {
 
 #[test]
 fn a_copy_that_carries_the_tag_of_a_slot_that_exists_is_left_alone_and_named() {
-    let mut stage = in_service(stage(5), 1, POLICY).unwrap();
+    let mut stage = in_service(stage(5), 1, WAITING).unwrap();
     let slot = stage.slots()[0].id.to_string();
     let copy = tagged_volume(&stage, ZONE, &[("stateful-asg:slot", slot.as_str())]).unwrap();
     stage.run_for(Duration::from_secs(5)).unwrap();

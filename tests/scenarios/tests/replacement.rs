@@ -79,7 +79,8 @@ fn an_attachment_that_lands_late_on_the_last_holder_is_waited_out_and_nothing_is
 fn the_one_that_waits_longest_is_served_first() {
     for seed in 0..4 {
         let mut stage = stage(seed);
-        group(&stage, "cassandra", 1, &[ZONE], hooks(Some(STOP))).unwrap();
+        let waiting = r#"{"pool":"cassandra","whenEmpty":"wait"}"#;
+        group(&stage, "cassandra", 1, &[ZONE], hooks(Some(waiting))).unwrap();
         stage.run_for(Duration::from_mins(1)).unwrap();
         let first = instances(&stage, "cassandra", LifecycleState::PendingWait);
         stage.cloud.world().set_desired_capacity("cassandra", 3).unwrap();

@@ -8,6 +8,7 @@ use volume_pool::Timestamp;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, Instance, InstanceState, Volume, VolumeState,
 };
+use volume_pool::policy::Template;
 
 use crate::convert::{Unintelligible, present};
 
@@ -41,6 +42,21 @@ pub(super) fn volume(volume: &ec2::Volume) -> Result<Volume, Unintelligible> {
             .collect::<Result<_, Unintelligible>>()?,
         tags: tags(volume.tags())?,
         created_at: time("CreateTime", volume.create_time())?,
+        like: template(volume)?,
+    })
+}
+
+/// What a volume is like.
+fn template(volume: &ec2::Volume) -> Result<Template, Unintelligible> {
+    let whole = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    Ok(Template {
+        volume_type: present("VolumeType", volume.volume_type())?.as_str().to_owned(),
+        size_gib: present("Size", whole(volume.size()))?,
+        iops: whole(volume.iops()),
+        throughput: whole(volume.throughput()),
+        encrypted: volume.encrypted().unwrap_or(false),
+        kms_key_id: volume.kms_key_id().map(str::to_owned),
+        tags: BTreeMap::new(),
     })
 }
 
@@ -121,6 +137,11 @@ mod tests {
             .state(ec2::VolumeState::InUse)
             .multi_attach_enabled(false)
             .create_time(DateTime::from_millis(1_000))
+            .volume_type(ec2::VolumeType::Gp3)
+            .size(100)
+            .iops(3_000)
+            .throughput(125)
+            .encrypted(true)
             .tags(Tag::builder().key("stateful-asg:pool").value("cassandra").build())
     }
 
@@ -142,6 +163,15 @@ mod tests {
                 }],
                 tags: BTreeMap::from([("stateful-asg:pool".to_owned(), "cassandra".to_owned())]),
                 created_at: Timestamp::from_millis(1_000),
+                like: Template {
+                    volume_type: "gp3".to_owned(),
+                    size_gib: 100,
+                    iops: Some(3_000),
+                    throughput: Some(125),
+                    encrypted: true,
+                    kms_key_id: None,
+                    tags: BTreeMap::new(),
+                },
             }
         );
     }
@@ -186,6 +216,8 @@ mod tests {
             (described().set_availability_zone(None), "AvailabilityZone"),
             (described().set_state(None), "State"),
             (described().set_create_time(None), "CreateTime"),
+            (described().set_volume_type(None), "VolumeType"),
+            (described().set_size(None), "Size"),
         ] {
             let problem = volume(&broken.build()).unwrap_err().to_string();
             assert_eq!(problem, format!("{field} is missing"));

@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::launch::look;
 use super::{
-    Alarm, Decision, Effect, Look, Observation, Reason, Step, adopt, choose, commit, decision,
-    effect, rest,
+    Alarm, Decision, Effect, Look, Observation, Reason, Step, adopt, choose, commit, complete,
+    decision, effect, rest,
 };
 use crate::effect::Creation;
-use crate::event::Action;
+use crate::event::{Action, ActionResult};
 use crate::ids::InstanceId;
 use crate::observation::{InstanceState, LifecycleState, Volume, VolumeState, tags};
 use crate::policy::{Policy, Template, VolumeSpec, WhenEmpty};
@@ -61,21 +61,14 @@ pub(super) fn decide(
     stale: usize,
     mut alarms: Vec<Alarm>,
 ) -> Decision {
-    let Waiter { claim, place, zone, policy, action } = waiter;
+    let Waiter { claim, place, policy, action, .. } = waiter;
     let Some(pool) = &seen.pool else {
         return decision(Step::Look(Look::Pool(place.pool.clone())), Reason::LookAtPool);
     };
     alarms.extend(choose::strangers(pool, place));
-    let known = zone.pool.is_some() || !pool.iter().any(|volume| adopt::names_slot(volume));
     let reason = match prospect(waiter, seen) {
         Prospect::Look(decision) => return decision,
         Prospect::Comes(mark) => Reason::WaitingForHolder { slot: mark.slot, holder: mark.holder },
-        Prospect::None if !known => {
-            alarms.extend(pool.iter().find(|volume| adopt::names_slot(volume)).map(|volume| {
-                Alarm::PoolUnknown { pool: place.pool.clone(), volume: volume.id.clone() }
-            }));
-            Reason::WaitingNoneFree { zone: place.zone.clone() }
-        }
         Prospect::None if stale > 0 => {
             alarms.push(Alarm::StaleSlots { count: stale });
             Reason::WaitingOnlyStale { count: stale }
@@ -84,7 +77,7 @@ pub(super) fn decide(
             match intend(waiter, seen, pool, now) {
                 Ok(decision) => return decision,
                 Err((reason, alarm)) => {
-                    alarms.extend(alarm);
+                    alarms.extend(alarm.filter(|alarm| !alarms.contains(alarm)));
                     reason
                 }
             }
@@ -107,9 +100,9 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
     let Some((slot, planned)) = under_creation(claim, seen) else {
         return commit(None, Reason::RecordsDisagree);
     };
-    let nothing_yet = planned
-        .iter()
-        .all(|planned| planned.volume.is_none() && !seen.answers.created.contains_key(&planned.name));
+    let nothing_yet = planned.iter().all(|planned| {
+        planned.volume.is_none() && !seen.answers.created.contains_key(&planned.name)
+    });
     if nothing_yet {
         let rank = zone.earlier.len();
         let free = choose::fresh(policy, zone, now).len();
@@ -130,10 +123,7 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
     for planned in planned.iter().filter(|planned| planned.volume.is_none()) {
         if let Some(volume) = seen.answers.created.get(&planned.name) {
             let reason = Reason::NoteVolume { volume: volume.clone() };
-            return commit(
-                creation::note_volume(claim, slot, &planned.name, volume, now),
-                reason,
-            );
+            return commit(creation::note_volume(claim, slot, &planned.name, volume, now), reason);
         }
         return match seen.answers.create_refused.get(&planned.name) {
             None => create(claim, slot, place, planned),
@@ -149,7 +139,13 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
 }
 
 /// A slot is being created for an instance that does not want it any more: what was created is kept, for others.
-pub(super) fn for_nobody(seen: &Observation, now: Timestamp, why: Reason) -> Decision {
+/// The action that waits, if one does, is answered first: nothing of it is attached.
+pub(super) fn for_nobody(
+    seen: &Observation,
+    now: Timestamp,
+    action: Option<Action>,
+    why: Reason,
+) -> Decision {
     let Some(claim) = &seen.claim else {
         return commit(None, Reason::RecordsDisagree);
     };
@@ -158,6 +154,9 @@ pub(super) fn for_nobody(seen: &Observation, now: Timestamp, why: Reason) -> Dec
     else {
         return commit(None, Reason::RecordsDisagree);
     };
+    if let Some(action) = action {
+        return complete(seen, action, ActionResult::Continue, why);
+    }
     let unnamed = planned.iter().find(|planned| planned.volume.is_none());
     let Some(unnamed) = unnamed else {
         if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
@@ -221,7 +220,8 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation) -> Prospect {
         ));
     }
     let due = zone.earlier.len().saturating_sub(zone.coming.len());
-    let leaving = held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
+    let leaving =
+        held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
     leaving.cloned().nth(due).map_or(Prospect::None, Prospect::Comes)
 }
 
@@ -291,10 +291,16 @@ fn intend(
     now: Timestamp,
 ) -> Result<Decision, (Reason, Option<Alarm>)> {
     let Waiter { claim, place, zone, policy, .. } = waiter;
+    // The table may be lost: whatever these volumes hold, nothing empty takes their place.
+    if let (None, Some(volume)) = (&zone.pool, pool.iter().find(|it| adopt::names_slot(it))) {
+        let alarm = Alarm::PoolUnknown { pool: place.pool.clone(), volume: volume.id.clone() };
+        return Err((Reason::WaitingNoneFree { zone: place.zone.clone() }, Some(alarm)));
+    }
     let group_size = seen.members.as_ref().map_or(0, |group| group.max_size);
     let most = policy.max_slots_per_zone.unwrap_or(group_size);
     let known = zone.pool.as_ref();
-    let count = known.and_then(|pool| pool.slots_per_zone.get(&place.zone)).map_or(0, |count| *count);
+    let count =
+        known.and_then(|pool| pool.slots_per_zone.get(&place.zone)).map_or(0, |count| *count);
     if count >= most {
         let alarm = (now.since(claim.since) >= HOPELESS_AFTER).then(|| hopeless(seen, place));
         return Err((Reason::WaitingAtMaximum { zone: place.zone.clone(), most }, alarm));
@@ -330,9 +336,10 @@ fn example(policy: &Policy, wanted: &VolumeSpec, pool: &[Volume]) -> Option<Temp
         None => single,
     });
     let youngest = named.max_by_key(|volume| volume.created_at)?;
-    let theirs = youngest.tags.iter().filter(|(key, _)| {
-        !key.starts_with("stateful-asg:") && !key.starts_with("aws:")
-    });
+    let theirs = youngest
+        .tags
+        .iter()
+        .filter(|(key, _)| !key.starts_with("stateful-asg:") && !key.starts_with("aws:"));
     let tags = theirs.map(|(key, value)| (key.clone(), value.clone())).collect();
     let like = youngest.like.clone();
     // EC2 shows these for types as well that they can't be asked for (`CreateVolume`: `Iops`, `Throughput`).

@@ -52,7 +52,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
             complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool)
         }
         Some((_, Phase::Creating { .. })) if bound_for_warm_pool(seen) => {
-            grow::for_nobody(seen, now, Reason::BoundForWarmPool)
+            grow::for_nobody(seen, now, Some(action), Reason::BoundForWarmPool)
         }
         Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
             (Some(zone), Some(policy)) => {

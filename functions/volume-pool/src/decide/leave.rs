@@ -44,10 +44,7 @@ pub(super) fn decide(
             None => rest(false, None, Reason::HoldsNothing),
         },
         Some((claim, Phase::Waiting { .. })) => commit(transition::close(claim, now), why),
-        Some((_, Phase::Creating { .. })) => match action {
-            Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
-            None => grow::for_nobody(seen, now, why),
-        },
+        Some((_, Phase::Creating { .. })) => grow::for_nobody(seen, now, action, why),
         Some((claim, Phase::Leased { .. })) => match &seen.slot {
             Some(slot) => {
                 let transaction =

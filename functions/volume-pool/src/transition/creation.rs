@@ -2,13 +2,11 @@
 //! were asked for and by which tokens, so a crash at any point leaks none. The zone's count in the pool's record is
 //! raised with the intent, which keeps the zone below its maximum whoever creates at the same time.
 
-use super::{
-    Expect, Transaction, Write, held_mark, moved, put_claim, put_pool, put_slot,
-};
+use super::{Expect, Transaction, Write, held_mark, moved, put_claim, put_pool, put_slot};
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
-    Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot,
-    SlotState, SlotVolume, VolumeOwner, WaitingMark,
+    Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
+    SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -182,7 +180,8 @@ pub fn cancel(
         }
         Wanted::NoMore => {
             next.phase = Phase::Closed;
-            let mark = WaitingMark { place: place.clone(), since, instance: claim.instance.clone() };
+            let mark =
+                WaitingMark { place: place.clone(), since, instance: claim.instance.clone() };
             writes.extend([moved(next, now), Write::Delete(Record::Waiting(mark).key())]);
         }
     }

@@ -13,10 +13,10 @@ use volume_pool::decide::{Alarm, Decision, Effect, Observation, Reason, Step, Su
 use volume_pool::event::{Action, LifecycleEvent, Transition};
 use volume_pool::ids::{DeviceName, InstanceId, SlotId, VolumeId};
 use volume_pool::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, GroupInstance, Hook, Instance, InstanceState,
-    LifecycleState, Volume, VolumeState, tags,
+    Attachment, AttachmentState, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance,
+    InstanceState, LifecycleState, Volume, VolumeState, tags,
 };
-use volume_pool::policy::{Leave, LeaveMode, Mode, Policy, VolumeSpec};
+use volume_pool::policy::{Leave, LeaveMode, Mode, Policy, Template, VolumeSpec, WhenEmpty};
 use volume_pool::record::{
     Claim, ComingMark, Group, Origin, Phase, Place, Slot, SlotState, SlotVolume, WaitingMark,
 };
@@ -212,6 +212,36 @@ pub(crate) fn available(number: u32) -> Volume {
         attachments: Vec::new(),
         tags: BTreeMap::from([(tags::POOL.to_owned(), "cassandra".to_owned())]),
         created_at: hours_ago(1000),
+        like: template(),
+    }
+}
+
+/// What the volumes here are like.
+pub(crate) fn template() -> Template {
+    Template {
+        volume_type: "gp3".to_owned(),
+        size_gib: 100,
+        iops: Some(3000),
+        throughput: Some(125),
+        encrypted: true,
+        kms_key_id: None,
+        tags: BTreeMap::new(),
+    }
+}
+
+/// The instance's group: at most three instances, two wanted, of which instance 1 launches.
+pub(crate) fn members() -> GroupView {
+    let member = GroupInstance {
+        group: launch_action().group,
+        zone: place().zone,
+        state: LifecycleState::PendingWait,
+    };
+    GroupView {
+        name: launch_action().group,
+        pool_tag: Some("cassandra".to_owned()),
+        max_size: 3,
+        desired: 2,
+        members: BTreeMap::from([(instance(1), member)]),
     }
 }
 
@@ -275,12 +305,21 @@ impl Situation {
         situation
     }
 
-    /// As above, after every look at volumes that might be adopted found none.
+    /// As above, after every look at what might be adopted or come free found nothing, under a policy that creates
+    /// none.
     pub(crate) fn waiting_for_none() -> Self {
         let mut situation = Self::waiting();
+        situation.policy_mut().when_empty = WhenEmpty::Wait;
         situation.seen.candidates = Some(Candidates::default());
-        situation.seen.attached = Some(Vec::new());
+        situation.seen.pool = Some(Vec::new());
+        situation.seen.held = Some(Vec::new());
+        situation.seen.members = Some(members());
         situation
+    }
+
+    /// The policy that the claim goes by.
+    pub(crate) fn policy_mut(&mut self) -> &mut Policy {
+        self.seen.claim.as_mut().unwrap().policy.as_mut().unwrap()
     }
 
     /// It launches and holds slot 0, whose volume 1 is available.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use volume_pool::action_loop::ActionLoop;
 use volume_pool::decide::{Effect, Subject};
+use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, LifecycleEvent, Transition};
 use volume_pool::ids::{InstanceId, VolumeId};
 use volume_pool::invocation::Invocation;
 use volume_pool::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, Hook, Instance,
-    InstanceState, LifecycleState, Volume, VolumeState,
+    Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, GroupView, Hook,
+    Instance, InstanceState, LifecycleState, Others, Volume, VolumeState, tags,
 };
 use volume_pool::ports::{PortError, Refusal};
 use volume_pool::record::{Claim, Key, List, OpenMark, Phase, Record, Slot, WaitingMark};
@@ -18,7 +19,7 @@ use volume_pool::request::{Outcome, Request, Response};
 use volume_pool::{Allowance, Timestamp};
 
 use super::reference_store::ReferenceStore;
-use super::{NOW, instance, launch_action, our_hooks, place, seconds, slot_id};
+use super::{NOW, available, instance, launch_action, our_hooks, place, seconds, slot_id, volume};
 
 #[derive(Debug, Clone)]
 pub(crate) struct World {
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) volumes: BTreeMap<VolumeId, Volume>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) answered: Vec<(InstanceId, Action, ActionResult)>,
+    pub(crate) tokens: BTreeMap<String, VolumeId>,
     pub(crate) now: Timestamp,
 }
 
@@ -40,6 +42,7 @@ impl World {
             volumes: BTreeMap::new(),
             hooks: our_hooks(),
             answered: Vec::new(),
+            tokens: BTreeMap::new(),
             now: NOW,
         }
     }
@@ -129,6 +132,29 @@ impl World {
             Request::EveryPoolVolume(_) => {
                 Response::Volumes(self.volumes.values().cloned().collect())
             }
+            Request::SlotVolumes(slot) => {
+                let tagged = self.volumes.values().filter(|volume| {
+                    volume.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string())
+                });
+                Response::Volumes(tagged.cloned().collect())
+            }
+            Request::Group(name) => Response::Group(GroupView {
+                name: name.clone(),
+                pool_tag: None,
+                max_size: 8,
+                desired: 8,
+                members: self.members.clone().into_iter().collect(),
+            }),
+            Request::Others(ids) => Response::Others(Others {
+                in_groups: BTreeMap::new(),
+                instances: ids
+                    .iter()
+                    .filter_map(|id| Some((id.clone(), self.instances.get(id)?.clone())))
+                    .collect(),
+            }),
+            Request::Effect(_, Effect::Create(creation)) => {
+                Response::Created(Ok(self.created(creation)))
+            }
             Request::Commit(transaction) => Response::Committed(self.store.commit(transaction)),
             Request::Poke(id, guard) => Response::Poked(self.store.poke(id, guard)),
             Request::TakePoke(id, _) => {
@@ -145,8 +171,27 @@ impl World {
         }
     }
 
+    /// The same token gives the same volume.
+    fn created(&mut self, creation: &Creation) -> VolumeId {
+        if let Some(known) = self.tokens.get(&creation.token) {
+            return known.clone();
+        }
+        let id = volume(100 + u32::try_from(self.tokens.len()).unwrap());
+        self.tokens.insert(creation.token.clone(), id.clone());
+        let fresh = Volume {
+            id: id.clone(),
+            tags: creation.tags.clone(),
+            created_at: self.now,
+            like: creation.like.clone(),
+            ..available(1)
+        };
+        self.volumes.insert(id.clone(), fresh);
+        id
+    }
+
     fn carry_out(&mut self, id: &InstanceId, effect: &Effect) -> Result<(), Refusal> {
         match effect {
+            Effect::Create(_) => panic!("answered with the volume's name"),
             Effect::Attach(volume, device) => {
                 let volume = self.volumes.get_mut(volume).ok_or(Refusal::NotFound)?;
                 if !volume.attachments.is_empty() {
@@ -351,6 +396,9 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::Hooks(_) => "look at hooks".to_owned(),
         Request::PoolVolumes(_, state) => format!("look for volumes {state:?}"),
         Request::EveryPoolVolume(_) => "look at the pool".to_owned(),
+        Request::SlotVolumes(_) => "look for created volumes".to_owned(),
+        Request::Group(_) => "look at the group".to_owned(),
+        Request::Others(_) => "look at others".to_owned(),
         Request::Commit(transaction) => format!("commit {}", transaction.name),
         Request::Poke(..) => "poke".to_owned(),
         Request::TakePoke(..) => "take poke".to_owned(),
@@ -375,7 +423,9 @@ fn kind(key: &Key) -> &'static str {
         Key::Waiting(..) => "waiting mark",
         Key::Free(..) => "free mark",
         Key::Coming(..) => "coming mark",
+        Key::Held(..) => "held mark",
         Key::Open(_) => "open mark",
+        Key::Known(_) => "known mark",
     }
 }
 
@@ -384,6 +434,10 @@ fn list(list: &List) -> &'static str {
         List::Waiting(_) => "waiting",
         List::Free(_) => "free",
         List::Coming(_) => "coming",
+        List::Held(_) => "held",
+        List::EveryHeld(_) => "every held",
+        List::EveryFree(_) => "every free",
         List::Open => "open",
+        List::Pools => "pools",
     }
 }

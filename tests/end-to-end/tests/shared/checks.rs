@@ -161,7 +161,7 @@ fn slot_broken(slot: &Slot, slots: &[Slot], claims: &[Claim], volumes: &[Held]) 
         Phase::Leased { slot: named, epoch } | Phase::Leaving { slot: named, epoch, .. } => {
             *named == slot.id && *epoch == slot.epoch
         }
-        Phase::Closed | Phase::Waiting { .. } => false,
+        Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. } => false,
     });
     if !agrees {
         broken.push(format!("{} is held by {holder}, whose claim says otherwise", slot.id));

@@ -5,8 +5,8 @@ use volume_pool::decide::Effect;
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{InstanceId, InvocationId, VolumeId};
-use volume_pool::policy::{LeaveMode, Mode, Policy};
 use volume_pool::observation::tags;
+use volume_pool::policy::{LeaveMode, Mode, Policy};
 use volume_pool::record::{Claim, Phase, SlotState};
 use volume_pool::request::Request;
 
@@ -134,7 +134,8 @@ impl Call<'_> {
     /// Rule 8: an empty volume is created only with its intent on record, within the zone's maximum, and where no slot
     /// with data is free for the instance that it is for.
     fn creates(&self, creation: &Creation) -> Option<String> {
-        let Some(claim @ Claim { phase: Phase::Creating { place, since, slot }, .. }) = self.claim()
+        let Some(claim @ Claim { phase: Phase::Creating { place, since, slot }, .. }) =
+            self.claim()
         else {
             return Some(format!("rule 8: a volume is created for {}, unannounced", self.instance));
         };
@@ -146,9 +147,11 @@ impl Call<'_> {
                 there == place && (then, &other.instance) < (*since, &claim.instance)
             })
         });
-        let free = self.book.slots.values().filter(|slot| {
-            slot.state == SlotState::Free && slot.place() == *place
-        });
+        let free = self
+            .book
+            .slots
+            .values()
+            .filter(|slot| slot.state == SlotState::Free && slot.place() == *place);
         let (earlier, free) = (earlier.count(), free.count());
         let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
         (!announced || !named || free > earlier).then(|| {

@@ -12,12 +12,13 @@ use volume_pool::decide::{Effect, Subject};
 use volume_pool::event::{Action, ActionResult, LifecycleEvent, Transition};
 use volume_pool::invocation::{Invocation, LoopReport};
 use volume_pool::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, Hook, Instance,
-    InstanceState, LifecycleState, Volume, VolumeState,
+    Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, GroupView, Hook,
+    Instance, InstanceState, LifecycleState, Others, Volume, VolumeState,
 };
+use volume_pool::policy::Template;
 use volume_pool::ports::{LeaseStore, PortError};
-use volume_pool::record::{Claim, Record, Slot};
-use volume_pool::request::{Ending, MARKS_READ, Request, Response};
+use volume_pool::record::{Claim, List, Record, Slot};
+use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp};
 
 /// The instance.
@@ -263,13 +264,15 @@ impl Rig {
     fn answer(&mut self, request: &Request) -> Response {
         match request {
             Request::Read { keys, lists } => {
-                let list = |list| at_once(self.leases.list(list, MARKS_READ)).unwrap();
+                let list = |list: &List| at_once(self.leases.list(list, list.most())).unwrap();
                 let lists = lists.iter().map(list).collect();
                 Response::Records(at_once(self.leases.read(keys)).unwrap(), lists)
             }
             Request::Describe(..) => Response::Described(self.described.clone()),
             Request::Hooks(_) => Response::Hooks(self.hooks.clone()),
-            Request::EveryPoolVolume(_) => Response::Volumes(Vec::new()),
+            Request::EveryPoolVolume(_) | Request::SlotVolumes(_) => Response::Volumes(Vec::new()),
+            Request::Group(name) => Response::Group(GroupView::unknown(name.clone())),
+            Request::Others(_) => Response::Others(Others::default()),
             Request::PoolVolumes(_, state) => {
                 let shown = self.pool.iter().filter(|volume| volume.state == *state);
                 Response::Volumes(shown.cloned().collect())
@@ -352,5 +355,14 @@ fn volume() -> Volume {
         attachments: Vec::new(),
         tags: BTreeMap::from([("stateful-asg:pool".to_owned(), "cassandra".to_owned())]),
         created_at: Timestamp::from_millis(1_000),
+        like: Template {
+            volume_type: "gp3".to_owned(),
+            size_gib: 10,
+            iops: None,
+            throughput: None,
+            encrypted: false,
+            kms_key_id: None,
+            tags: BTreeMap::new(),
+        },
     }
 }
