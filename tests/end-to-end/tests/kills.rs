@@ -8,8 +8,8 @@
 //! before and after. Guards end with the function's deadline, the operation timeout and two seconds for clocks that
 //! differ, so those are short here.
 //!
-//! Two functions and a schedule run at once, so a run may make fewer calls of an operation than the first one did, and
-//! its nth call need not be the same one. The first call of each operation is hit for certain.
+//! Two functions and a schedule run at once, so a run may make fewer calls than the first one did, and its nth call need
+//! not be the same one. The first call of each operation is hit for certain.
 
 #![expect(clippy::print_stdout, reason = "a test says how often a process died in fact")]
 
@@ -90,10 +90,7 @@ async fn told(story: Story, policy: &str, fault: Option<Fault>) -> Result<(Run, 
             }
         };
         let calls_before = trial.cloud.calls().len();
-        let armed = fault.map(|fault| {
-            let any_call = fault.operation.is_none();
-            (trial.cloud.arm(fault), any_call)
-        });
+        let armed = fault.map(|fault| trial.cloud.arm(fault));
         let failed = match story {
             Story::Launch => {
                 trial.group(1, &[ZONE], policy).await?;
@@ -101,11 +98,6 @@ async fn told(story: Story, policy: &str, fault: Option<Fault>) -> Result<(Run, 
             }
             Story::Replacement => Some(trial.fail_one()?),
         };
-        // Any call: the schedule makes some for ever, so the kill comes. A certain operation: it comes with the story.
-        if let Some((armed, true)) = armed {
-            let happened = |_: &_| trial.cloud.has_happened(armed);
-            trial.wait("the kill", happened).await?;
-        }
         trial.in_service(1, failed.as_deref()).await?;
         trial.cloud.disarm();
 
@@ -122,7 +114,7 @@ async fn told(story: Story, policy: &str, fault: Option<Fault>) -> Result<(Run, 
                 volumes: trial.account.pool(POOL).await?.len(),
                 answers: trial.answers()?,
             },
-            killed: armed.is_some_and(|(armed, _)| trial.cloud.has_happened(armed)),
+            killed: armed.is_some_and(|armed| trial.cloud.has_happened(armed)),
             calls: calls
                 .into_iter()
                 .filter(|call| call.caller.is_some())
