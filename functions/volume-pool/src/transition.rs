@@ -432,13 +432,11 @@ pub fn guarded_by(claim: &Claim, me: &InvocationId) -> bool {
 /// The pool's record; and its mark, where it is new.
 pub(crate) fn put_pool(known: Option<&Pool>, mut next: Pool) -> Vec<Write> {
     next.version += 1;
-    match known {
-        Some(pool) => vec![Write::Put(Record::Pool(next), Expect::Version(pool.version))],
-        None => {
-            let mark = Record::Known(KnownMark { pool: next.name.clone() });
-            vec![Write::Put(Record::Pool(next), Expect::Absent), Write::Put(mark, Expect::Mark)]
-        }
+    if let Some(pool) = known {
+        return vec![Write::Put(Record::Pool(next), Expect::Version(pool.version))];
     }
+    let mark = Record::Known(KnownMark { pool: next.name.clone() });
+    vec![Write::Put(Record::Pool(next), Expect::Absent), Write::Put(mark, Expect::Mark)]
 }
 
 pub(crate) fn held_mark(slot: &Slot, holder: &InstanceId) -> Write {

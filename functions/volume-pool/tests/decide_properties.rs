@@ -353,8 +353,7 @@ impl Choices<'_> {
         situation.seen.candidates = if self.one_in(2) { None } else { Some(self.candidates()) };
         situation.seen.slot_volumes =
             if self.one_in(2) { None } else { Some(self.many(2, |choices| choices.volume(7))) };
-        situation.seen.held =
-            if self.one_in(3) { None } else { Some(self.many(1, |choices| choices.held())) };
+        situation.seen.held = if self.one_in(3) { None } else { Some(self.many(1, Choices::held)) };
         situation.seen.members = if self.one_in(3) { None } else { Some(members()) };
         situation.seen.others = if self.one_in(2) { None } else { Some(Others::default()) };
         situation.seen.pool = if self.one_in(3) {

@@ -303,7 +303,7 @@ impl InProcess {
                 .world()
                 .describe_groups(names, filters, &page)
                 .map_err(|error| unanswered(call, &error))?;
-            for group in answer.items {
+            for group in &answer.items {
                 found.push(group_seen(group)?);
             }
             match answer.next_token {
@@ -378,7 +378,7 @@ fn member_seen(group: &str, member: &world::Member) -> Result<GroupInstance, Por
     })
 }
 
-fn group_seen(group: world::Group) -> Result<GroupView, PortError> {
+fn group_seen(group: &world::Group) -> Result<GroupView, PortError> {
     let call = "autoscaling:DescribeAutoScalingGroups";
     let members = group.members.values().map(|member| {
         let id = member.instance.parse().map_err(|error| unanswered(call, &error))?;

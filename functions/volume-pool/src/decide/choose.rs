@@ -36,16 +36,12 @@ pub(super) fn decide(
     };
     let rank = zone.earlier.len();
     let mut decision = if fresh.is_empty() {
-        match zone.coming.get(rank) {
-            Some(ComingMark { slot, holder, .. }) => {
-                let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
-                rest(true, Some(action), reason)
-            }
-            None => {
-                let waiter = Waiter { claim, place, zone, policy, action: &action };
-                return grow::decide(waiter, seen, now, zone.free.len(), alarms);
-            }
-        }
+        let Some(ComingMark { slot, holder, .. }) = zone.coming.get(rank) else {
+            let waiter = Waiter { claim, place, zone, policy, action: &action };
+            return grow::decide(waiter, seen, now, zone.free.len(), alarms);
+        };
+        let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
+        rest(true, Some(action), reason)
     } else if seen.answers.served {
         rest(true, Some(action), Reason::EarlierWaiters { count: rank })
     } else {

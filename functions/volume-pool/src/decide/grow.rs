@@ -4,6 +4,7 @@
 //! volume is created: every holder in the zone is looked at, the intent goes on record, and everything is looked at once
 //! more; while EC2 has created nothing, a slot that comes free in the meantime takes the intent's place.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -66,31 +67,22 @@ pub(super) fn decide(
         return decision(Step::Look(Look::Pool(place.pool.clone())), Reason::LookAtPool);
     };
     alarms.extend(choose::strangers(pool, place));
-    let reason = match prospect(waiter, seen) {
+    let rest = |reason| rest(true, Some(action.clone()), reason);
+    let mut decision = match prospect(waiter, seen) {
         Prospect::Look(decision) => return decision,
-        Prospect::Comes(mark) => Reason::WaitingForHolder { slot: mark.slot, holder: mark.holder },
-        Prospect::None if stale > 0 => {
-            alarms.push(Alarm::StaleSlots { count: stale });
-            Reason::WaitingOnlyStale { count: stale }
+        Prospect::Comes(HeldMark { slot, holder, .. }) => {
+            rest(Reason::WaitingForHolder { slot, holder })
         }
-        Prospect::None if policy.when_empty == WhenEmpty::Create => {
-            match intend(waiter, seen, pool, now) {
-                Ok(decision) => return decision,
-                Err((reason, alarm)) => {
-                    alarms.extend(alarm.filter(|alarm| !alarms.contains(alarm)));
-                    reason
-                }
-            }
-        }
+        Prospect::None if stale > 0 => rest(Reason::WaitingOnlyStale { count: stale })
+            .with_alarm(Some(Alarm::StaleSlots { count: stale })),
+        Prospect::None if policy.when_empty == WhenEmpty::Create => intend(waiter, seen, pool, now),
         Prospect::None => {
-            if now.since(claim.since) >= HOPELESS_AFTER {
-                alarms.push(hopeless(seen, place));
-            }
-            Reason::WaitingNoneFree { zone: place.zone.clone() }
+            let alarm = (now.since(claim.since) >= HOPELESS_AFTER).then(|| hopeless(seen, place));
+            rest(Reason::WaitingNoneFree { zone: place.zone.clone() }).with_alarm(alarm)
         }
     };
-    let mut decision = rest(true, Some(action.clone()), reason);
-    decision.alarms = alarms;
+    alarms.retain(|alarm| !decision.alarms.contains(alarm));
+    decision.alarms.extend(alarms);
     decision
 }
 
@@ -106,12 +98,12 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
     if nothing_yet {
         let rank = zone.earlier.len();
         let free = choose::fresh(policy, zone, now).len();
-        let comes = match (rank < free + zone.coming.len(), prospect(waiter, seen)) {
-            (true, _) => true,
-            (false, Prospect::Look(decision)) => return decision,
-            (false, Prospect::Comes(_)) => true,
-            (false, Prospect::None) => false,
-        };
+        let comes = rank < free + zone.coming.len()
+            || match prospect(waiter, seen) {
+                Prospect::Look(decision) => return decision,
+                Prospect::Comes(_) => true,
+                Prospect::None => false,
+            };
         if comes {
             let reason = Reason::CancelCreation { slot: slot.id.clone() };
             let cancelled = zone.pool.as_ref().and_then(|pool| {
@@ -120,7 +112,7 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
             return commit(cancelled, reason);
         }
     }
-    for planned in planned.iter().filter(|planned| planned.volume.is_none()) {
+    if let Some(planned) = planned.iter().find(|planned| planned.volume.is_none()) {
         if let Some(volume) = seen.answers.created.get(&planned.name) {
             let reason = Reason::NoteVolume { volume: volume.clone() };
             return commit(creation::note_volume(claim, slot, &planned.name, volume, now), reason);
@@ -220,9 +212,9 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation) -> Prospect {
         ));
     }
     let due = zone.earlier.len().saturating_sub(zone.coming.len());
-    let leaving =
+    let mut leaving =
         held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
-    leaving.cloned().nth(due).map_or(Prospect::None, Prospect::Comes)
+    leaving.nth(due).cloned().map_or(Prospect::None, Prospect::Comes)
 }
 
 /// Whether a holder will give its slot back without anybody's doing. One that is merely unhealthy will not, until
@@ -283,18 +275,14 @@ fn hopeless(seen: &Observation, place: &Place) -> Alarm {
     }
 }
 
-/// The intent to create a slot, or why there can be none.
-fn intend(
-    waiter: Waiter<'_>,
-    seen: &Observation,
-    pool: &[Volume],
-    now: Timestamp,
-) -> Result<Decision, (Reason, Option<Alarm>)> {
-    let Waiter { claim, place, zone, policy, .. } = waiter;
+/// The intent to create a slot; else the wait, and why there can be none.
+fn intend(waiter: Waiter<'_>, seen: &Observation, pool: &[Volume], now: Timestamp) -> Decision {
+    let Waiter { claim, place, zone, policy, action } = waiter;
+    let none = |reason, alarm| rest(true, Some(action.clone()), reason).with_alarm(alarm);
     // The table may be lost: whatever these volumes hold, nothing empty takes their place.
     if let (None, Some(volume)) = (&zone.pool, pool.iter().find(|it| adopt::names_slot(it))) {
         let alarm = Alarm::PoolUnknown { pool: place.pool.clone(), volume: volume.id.clone() };
-        return Err((Reason::WaitingNoneFree { zone: place.zone.clone() }, Some(alarm)));
+        return none(Reason::WaitingNoneFree { zone: place.zone.clone() }, Some(alarm));
     }
     let group_size = seen.members.as_ref().map_or(0, |group| group.max_size);
     let most = policy.max_slots_per_zone.unwrap_or(group_size);
@@ -303,17 +291,17 @@ fn intend(
         known.and_then(|pool| pool.slots_per_zone.get(&place.zone)).map_or(0, |count| *count);
     if count >= most {
         let alarm = (now.since(claim.since) >= HOPELESS_AFTER).then(|| hopeless(seen, place));
-        return Err((Reason::WaitingAtMaximum { zone: place.zone.clone(), most }, alarm));
+        return none(Reason::WaitingAtMaximum { zone: place.zone.clone(), most }, alarm);
     }
     let mut planned = Vec::new();
     for wanted in &policy.volumes {
         let like = wanted.template.clone().or_else(|| example(policy, wanted, pool));
         let Some(like) = like else {
             let volume = wanted.name.clone();
-            return Err((
+            return none(
                 Reason::WaitingNoneFree { zone: place.zone.clone() },
                 Some(Alarm::NothingToCreateFrom { volume }),
-            ));
+            );
         };
         planned.push(Planned {
             name: wanted.name.clone(),
@@ -325,7 +313,7 @@ fn intend(
     }
     let reason = Reason::Grow { zone: place.zone.clone() };
     let next_index = adopt::next_index(pool);
-    Ok(commit(creation::intend(claim, known, next_index, most, planned, now), reason))
+    commit(creation::intend(claim, known, next_index, most, planned, now), reason)
 }
 
 /// What the youngest volume of that name in the pool is like, its users' tags included.
@@ -384,7 +372,11 @@ fn token(claim: &Claim, slot: &Slot, planned: &Planned) -> String {
     let since = claim.queued().map_or(0, |(_, since)| since.as_millis());
     let text =
         format!("{} {} {} {since} {}", slot.id, planned.name, claim.instance, planned.attempt);
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut token = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(token, "{byte:02x}");
+    }
+    token
 }
 
 /// What a refused creation leads to: EC2 may have created the volume all the same, in an attempt whose answer was lost.
