@@ -16,6 +16,7 @@ mod groups;
 mod hooks;
 mod instance_views;
 mod instances;
+mod keys;
 mod lagged;
 mod launches;
 mod members;
@@ -28,7 +29,7 @@ mod templates;
 mod volume_types;
 mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volume_pool::Timestamp;
@@ -57,6 +58,7 @@ pub use volume_types::VolumeSpecification;
 pub use volumes::{CreateVolume, Volume, VolumeState};
 
 use due::{Due, DueQueue};
+use keys::KeyState;
 use lagged::Lagged;
 use volumes::VolumeToken;
 
@@ -69,7 +71,7 @@ pub struct World {
     queue: DueQueue,
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
-    disabled_keys: BTreeSet<String>,
+    keys: BTreeMap<String, KeyState>,
     stuck: BTreeMap<String, AttachmentState>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
@@ -94,7 +96,7 @@ impl World {
             queue: DueQueue::default(),
             volumes: Lagged::new(lag),
             volume_tokens: BTreeMap::new(),
-            disabled_keys: BTreeSet::new(),
+            keys: BTreeMap::new(),
             stuck: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
@@ -197,11 +199,16 @@ impl World {
 
     /// Has something fall due after a time drawn from a span, at this world's speed.
     fn schedule(&mut self, span: Span, due: Due) {
+        let at = self.after(span);
+        self.queue.schedule(at, due);
+    }
+
+    /// The end of a time drawn from a span, at this world's speed.
+    fn after(&mut self, span: Span) -> Timestamp {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (from, to) = (millis(span.from), millis(span.to));
         let drawn = Duration::from_millis(self.rng.u64(from..=to.max(from)));
-        let at = self.now.plus(self.config.scaled(drawn));
-        self.queue.schedule(at, due);
+        self.now.plus(self.config.scaled(drawn))
     }
 
     /// An id as EC2 makes them: the resource's prefix and seventeen hexadecimal digits.

@@ -6,7 +6,7 @@ use volume_pool::Timestamp;
 use super::World;
 use super::due::Due;
 use super::errors::ApiError;
-use super::events::Subject;
+use super::events::{Subject, VolumeOutcome};
 use super::instances::InstanceState;
 use super::mounts::Filesystem;
 use super::volumes::{Volume, VolumeState};
@@ -185,6 +185,10 @@ impl World {
         }
         match (attachment.state, attachment.filesystem) {
             (AttachmentState::Attaching, _) => {
+                if let Some(cause) = self.key_problem(volume) {
+                    self.refuse_key(volume, instance, &cause);
+                    return;
+                }
                 self.set_attachment(volume, instance, AttachmentState::Attached);
                 let text = format!("volume {volume} is attached to {instance}");
                 self.happened(Subject::both(volume, instance), text);
@@ -303,6 +307,15 @@ impl World {
         }
         let text = format!("volume {volume} is no longer attached to {instance}");
         self.happened(Subject::both(volume, instance), text);
+    }
+
+    /// An attachment whose volume's key cannot be used ends before it has begun.
+    fn refuse_key(&mut self, volume: &str, instance: &str, cause: &str) {
+        let text = format!("volume {volume} cannot be attached to {instance}: {cause}");
+        self.happened(Subject::both(volume, instance), text);
+        let (event, result) = ("attachVolume", "failed");
+        self.announce_volume(volume, VolumeOutcome { event, result, cause });
+        self.remove_attachment(volume, instance);
     }
 
     /// Takes down a forced detachment, and cuts the filesystem off if it was mounted.

@@ -28,6 +28,8 @@ impl Span {
 pub struct Timings {
     /// A volume from `creating` to `available` (EBS: median 1.5 s, p99 about 4 s).
     pub create_volume: Span,
+    /// How long a client token of `CreateVolume` stands for its volume (measured: about 12 hours).
+    pub volume_token: Span,
     /// A volume from `deleting` to gone.
     pub delete_volume: Span,
     /// An attachment from `attaching` to `attached` (EBS: mostly 1 to 4 s).
@@ -62,6 +64,7 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             create_volume: Span::millis(1_000, 2_500),
+            volume_token: Span { from: Duration::from_hours(12), to: Duration::from_hours(24) },
             delete_volume: Span::millis(1_000, 3_000),
             attach: Span::millis(1_000, 4_000),
             detach: Span::millis(1_000, 4_000),
@@ -125,6 +128,8 @@ pub struct Config {
     pub abandoned_launch: AbandonedLaunch,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
+    /// How much storage of one volume type the account may have, in GiB. None: any amount.
+    pub storage_limit_gib: Option<u64>,
     /// The longest page that a describe answers when the caller names no `MaxResults`.
     pub page_limit: usize,
 }
@@ -144,6 +149,7 @@ impl Default for Config {
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             attachment_limit: 28,
+            storage_limit_gib: None,
             page_limit: 1_000,
         }
     }

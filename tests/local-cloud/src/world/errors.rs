@@ -34,6 +34,19 @@ pub enum ApiError {
     /// The volume has an attachment already.
     #[error("{0} is already attached to an instance")]
     VolumeInUse(String),
+    /// `CreateVolume` beyond what the account may have of a volume type.
+    #[error(
+        "You have exceeded your maximum {volume_type} storage limit of {limit_gib} GiB in this region."
+    )]
+    VolumeLimitExceeded {
+        /// The volume type.
+        volume_type: String,
+        /// How much of it the account may have.
+        limit_gib: u64,
+    },
+    /// A parameter that needs another one.
+    #[error("{0}")]
+    InvalidParameterDependency(String),
     /// `DeleteVolume` of an attached volume.
     #[error("Volume {volume} is currently attached to {instance}")]
     VolumeAttached {
@@ -164,10 +177,12 @@ impl ApiError {
             Self::MissingParameter(_) => "MissingParameter",
             Self::InvalidParameterValue(_) | Self::DeviceInUse(_) => "InvalidParameterValue",
             Self::InvalidParameterCombination(_) => "InvalidParameterCombination",
+            Self::InvalidParameterDependency(_) => "InvalidParameterDependency",
             Self::DryRunOperation => "DryRunOperation",
             Self::ZoneNotFound(_) => "InvalidZone.NotFound",
             Self::VolumeNotFound(_) => "InvalidVolume.NotFound",
             Self::VolumeInUse(_) | Self::VolumeAttached { .. } => "VolumeInUse",
+            Self::VolumeLimitExceeded { .. } => "VolumeLimitExceeded",
             Self::ZoneMismatch { .. } => "InvalidVolume.ZoneMismatch",
             Self::IncorrectState(_) => "IncorrectState",
             Self::IncorrectInstanceState { .. } => "IncorrectInstanceState",

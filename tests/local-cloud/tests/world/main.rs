@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod attachments;
 #[cfg(test)]
+mod creation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hooks;
