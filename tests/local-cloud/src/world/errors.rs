@@ -31,6 +31,9 @@ pub enum ApiError {
     /// No such volume.
     #[error("The volume '{0}' does not exist.")]
     VolumeNotFound(String),
+    /// No such volumes, in a call that names several.
+    #[error("The volumes '{}' do not exist.", .0.join(", "))]
+    VolumesNotFound(Vec<String>),
     /// The volume has an attachment already.
     #[error("{0} is already attached to an instance")]
     VolumeInUse(String),
@@ -163,6 +166,9 @@ pub enum ApiError {
     /// More hooks than a group can have.
     #[error("{0}")]
     LimitExceeded(String),
+    /// More filters, or more values of one, than a describe takes.
+    #[error("The maximum number of {0} specified on a single call is {1}")]
+    FilterLimitExceeded(&'static str, usize),
     /// A page token that no describe gave out.
     #[error("The token '{0}' is invalid")]
     InvalidNextToken(String),
@@ -180,7 +186,7 @@ impl ApiError {
             Self::InvalidParameterDependency(_) => "InvalidParameterDependency",
             Self::DryRunOperation => "DryRunOperation",
             Self::ZoneNotFound(_) => "InvalidZone.NotFound",
-            Self::VolumeNotFound(_) => "InvalidVolume.NotFound",
+            Self::VolumeNotFound(_) | Self::VolumesNotFound(_) => "InvalidVolume.NotFound",
             Self::VolumeInUse(_) | Self::VolumeAttached { .. } => "VolumeInUse",
             Self::VolumeLimitExceeded { .. } => "VolumeLimitExceeded",
             Self::ZoneMismatch { .. } => "InvalidVolume.ZoneMismatch",
@@ -208,6 +214,7 @@ impl ApiError {
             Self::GroupExists(_) => "AlreadyExists",
             Self::GroupInUse => "ResourceInUse",
             Self::LimitExceeded(_) => "LimitExceeded",
+            Self::FilterLimitExceeded(..) => "FilterLimitExceeded",
             Self::InvalidNextToken(_) => "InvalidNextToken",
         }
     }

@@ -7,7 +7,7 @@ use super::attachments::Attachment;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Subject, VolumeOutcome};
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::tags::{Tags, check_tags};
 use super::volume_types::VolumeSpecification;
 
@@ -198,12 +198,16 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<Volume>, ApiError> {
-        check::<Volume>(filters)?;
+        check_ec2::<Volume>(filters)?;
         for id in ids {
             check_volume_id(id)?;
-            if self.volumes.shown(id, self.now).is_none() {
-                return Err(ApiError::VolumeNotFound(id.clone()));
-            }
+        }
+        let unknown = |id: &&String| self.volumes.shown(id, self.now).is_none();
+        let missing: Vec<String> = ids.iter().filter(unknown).cloned().collect();
+        match missing.as_slice() {
+            [] => {}
+            [one] => return Err(ApiError::VolumeNotFound(one.clone())),
+            _ => return Err(ApiError::VolumesNotFound(missing)),
         }
         let shown = self.volumes.all_shown(self.now).into_iter();
         let found = shown

@@ -5,6 +5,8 @@ mod attachments;
 #[cfg(test)]
 mod creation;
 #[cfg(test)]
+mod describes;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hooks;
