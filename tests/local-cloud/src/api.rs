@@ -6,6 +6,7 @@ mod autoscaling_groups;
 mod autoscaling_hooks;
 mod autoscaling_instances;
 mod ec2_instances;
+mod ec2_modifications;
 mod ec2_places;
 mod ec2_tags;
 mod ec2_templates;
@@ -154,9 +155,11 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "DescribeSubnets" => ec2_places::describe_subnets,
         "DescribeTags" => ec2_tags::describe_tags,
         "DescribeVolumes" => ec2_volumes::describe_volumes,
+        "DescribeVolumesModifications" => ec2_modifications::describe_volumes_modifications,
         "DescribeVpcs" => ec2_places::describe_vpcs,
         "DetachVolume" => ec2_volumes::detach_volume,
         "ModifyInstanceAttribute" => ec2_instances::modify_instance_attribute,
+        "ModifyVolume" => ec2_modifications::modify_volume,
         "RunInstances" => ec2_instances::run_instances,
         "StartInstances" => ec2_instances::start_instances,
         "StopInstances" => ec2_instances::stop_instances,

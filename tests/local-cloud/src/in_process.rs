@@ -18,6 +18,9 @@ use crate::world::{
     self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World,
 };
 
+/// As many values as EC2 takes for one filter.
+const FILTER_VALUES: usize = 200;
+
 /// The world, shared by those who look at it and those who change it.
 #[derive(Debug, Clone)]
 pub struct InProcess {
@@ -48,13 +51,14 @@ impl Volumes for InProcess {
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
-        let values: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        if values.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(FILTER_VALUES) {
+            let values = some.iter().map(ToString::to_string).collect();
+            let filter = Filter { name: "volume-id".to_owned(), values };
+            let volumes = self.every_volume(&[filter])?.into_iter();
+            found.extend(volumes.map(|volume| (volume.id.clone(), volume)));
         }
-        let filter = Filter { name: "volume-id".to_owned(), values };
-        let found = self.every_volume(&[filter])?;
-        Ok(found.into_iter().map(|volume| (volume.id.clone(), volume)).collect())
+        Ok(found)
     }
 
     async fn pool_volumes(

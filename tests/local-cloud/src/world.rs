@@ -20,6 +20,7 @@ mod keys;
 mod lagged;
 mod launches;
 mod members;
+mod modifications;
 mod mounts;
 mod places;
 mod scaling;
@@ -48,6 +49,7 @@ pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
 pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
 pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
+pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
 pub use places::{DEFAULT_VPC, IMAGE, Place};
 pub use scaling::{DesiredCapacity, GracePeriod};
@@ -72,6 +74,7 @@ pub struct World {
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
     keys: BTreeMap<String, KeyState>,
+    modifications: BTreeMap<String, VolumeModification>,
     stuck: BTreeMap<String, AttachmentState>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
@@ -97,6 +100,7 @@ impl World {
             volumes: Lagged::new(lag),
             volume_tokens: BTreeMap::new(),
             keys: BTreeMap::new(),
+            modifications: BTreeMap::new(),
             stuck: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
@@ -184,6 +188,7 @@ impl World {
         match due {
             Due::VolumeCreated(volume) => self.volume_created(&volume),
             Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
+            Due::Modification(volume) => self.modification_due(&volume),
             Due::Attachment { volume, instance, generation } => {
                 self.attachment_due(&volume, &instance, generation);
             }

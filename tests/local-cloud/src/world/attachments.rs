@@ -259,6 +259,7 @@ impl World {
         if !matches!(found.state, VolumeState::Available | VolumeState::InUse) {
             return Err(ApiError::IncorrectState(format!("{volume} is not 'available'.")));
         }
+        self.check_not_modifying(volume)?;
         if !matches!(target.state, InstanceState::Running | InstanceState::Stopped) {
             return Err(ApiError::IncorrectState(format!(
                 "Instance '{instance}' is not 'running'."

@@ -32,6 +32,10 @@ pub struct Timings {
     pub volume_token: Span,
     /// A volume from `deleting` to gone.
     pub delete_volume: Span,
+    /// A modification from `modifying` to `optimizing` (usually a few seconds).
+    pub modify: Span,
+    /// A modification from `optimizing` to `completed` (minutes to hours; here the shorter end).
+    pub optimize: Span,
     /// An attachment from `attaching` to `attached` (EBS: mostly 1 to 4 s).
     pub attach: Span,
     /// An attachment from `detaching` to gone, or to `busy` while the filesystem is mounted.
@@ -66,6 +70,8 @@ impl Default for Timings {
             create_volume: Span::millis(1_000, 2_500),
             volume_token: Span { from: Duration::from_hours(12), to: Duration::from_hours(24) },
             delete_volume: Span::millis(1_000, 3_000),
+            modify: Span::millis(2_000, 8_000),
+            optimize: Span::millis(300_000, 900_000),
             attach: Span::millis(1_000, 4_000),
             detach: Span::millis(1_000, 4_000),
             detach_stopped: Span::millis(500, 1_500),

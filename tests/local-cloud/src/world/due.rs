@@ -12,6 +12,8 @@ pub(super) enum Due {
     VolumeCreated(String),
     /// A volume has been deleted.
     VolumeDeleted(String),
+    /// A modification of a volume reaches its next state.
+    Modification(String),
     /// An attachment reaches its next state, unless it has changed since.
     Attachment { volume: String, instance: String, generation: u64 },
     /// The workload mounts a volume, if it is still attached there.

@@ -50,6 +50,17 @@ pub enum ApiError {
     /// A parameter that needs another one.
     #[error("{0}")]
     InvalidParameterDependency(String),
+    /// `ModifyVolume` before the last modification is done.
+    #[error("{0}")]
+    IncorrectModificationState(String),
+    /// `ModifyVolume` too often.
+    #[error(
+        "You've reached the maximum modification rate per volume limit. Wait at least 6 hours between modifications per EBS volume."
+    )]
+    VolumeModificationRateExceeded,
+    /// A volume that was never modified.
+    #[error("Modification for volume '{0}' does not exist.")]
+    ModificationNotFound(String),
     /// `DeleteVolume` of an attached volume.
     #[error("Volume {volume} is currently attached to {instance}")]
     VolumeAttached {
@@ -189,6 +200,9 @@ impl ApiError {
             Self::VolumeNotFound(_) | Self::VolumesNotFound(_) => "InvalidVolume.NotFound",
             Self::VolumeInUse(_) | Self::VolumeAttached { .. } => "VolumeInUse",
             Self::VolumeLimitExceeded { .. } => "VolumeLimitExceeded",
+            Self::IncorrectModificationState(_) => "IncorrectModificationState",
+            Self::VolumeModificationRateExceeded => "VolumeModificationRateExceeded",
+            Self::ModificationNotFound(_) => "InvalidVolumeModification.NotFound",
             Self::ZoneMismatch { .. } => "InvalidVolume.ZoneMismatch",
             Self::IncorrectState(_) => "IncorrectState",
             Self::IncorrectInstanceState { .. } => "IncorrectInstanceState",

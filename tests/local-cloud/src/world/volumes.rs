@@ -259,6 +259,7 @@ impl World {
     }
 
     pub(super) fn volume_deleted(&mut self, id: &str) {
+        self.modifications.remove(id);
         self.volumes.remove(id, self.now);
         let (event, result) = ("deleteVolume", "deleted");
         self.announce_volume(id, VolumeOutcome { event, result, cause: "" });

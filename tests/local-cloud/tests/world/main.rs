@@ -13,6 +13,8 @@ mod hooks;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod modifications;
+#[cfg(test)]
 mod query;
 #[cfg(test)]
 mod staging;
