@@ -13,7 +13,7 @@ mod ec2_templates;
 mod ec2_volumes;
 
 use crate::query::Params;
-use crate::world::{ApiError, World};
+use crate::world::{ApiError, Breadth, World};
 use crate::xml::Xml;
 
 use arguments::{Arguments as _, Call};
@@ -91,6 +91,7 @@ fn ec2(
 ) -> Result<String, ApiError> {
     let operation =
         ec2_operation(action).ok_or_else(|| ApiError::InvalidAction(action.to_owned()))?;
+    world.admit_ec2(action, breadth(action, params))?;
     if params.flag("DryRun")? == Some(true) {
         let mut fork = world.clone();
         operation(&mut Call::new(params, &mut fork), &mut Xml::new())?;
@@ -113,6 +114,7 @@ fn auto_scaling(
 ) -> Result<String, ApiError> {
     let operation =
         auto_scaling_operation(action).ok_or_else(|| ApiError::InvalidAction(action.to_owned()))?;
+    world.admit_auto_scaling(action)?;
     let mut xml = Xml::new();
     let mut outcome = Ok(());
     xml.root(&format!("{action}Response"), AUTO_SCALING_NAMESPACE, |xml| {
@@ -133,6 +135,15 @@ fn auto_scaling(
         | ApiError::InvalidParameterCombination(message) => ApiError::Validation(message),
         other => other,
     })
+}
+
+/// How much a request asks for, where EC2's limits depend on it.
+fn breadth(action: &str, params: &Params) -> Breadth {
+    let wide = matches!(action, "DescribeVolumes" | "DescribeInstances")
+        && params.structs("Filter").is_empty()
+        && params.get("MaxResults").is_none()
+        && params.get("NextToken").is_none();
+    if wide { Breadth::Wide } else { Breadth::Narrow }
 }
 
 fn ec2_operation(action: &str) -> Option<Operation> {

@@ -15,7 +15,7 @@ use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Vo
 use volume_pool::record::Place;
 
 use crate::world::{
-    self, ActionName, ApiError, Detachment, Filter, LifecycleResult, PageRequest, World,
+    self, ActionName, ApiError, Breadth, Detachment, Filter, LifecycleResult, PageRequest, World,
 };
 
 /// As many values as EC2 takes for one filter.
@@ -42,11 +42,12 @@ impl InProcess {
 
 impl Volumes for InProcess {
     async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
-        match self.world().describe_instances(&[instance.to_string()], &[], &PageRequest::default())
-        {
+        let call = "ec2:DescribeInstances";
+        let world = self.ec2(call, Breadth::Wide)?;
+        match world.describe_instances(&[instance.to_string()], &[], &PageRequest::default()) {
             Ok(page) => page.items.into_iter().next().map(instance_seen).transpose(),
             Err(ApiError::InstanceNotFound(_)) => Ok(None),
-            Err(error) => Err(unanswered("ec2:DescribeInstances", &error)),
+            Err(error) => Err(unanswered(call, &error)),
         }
     }
 
@@ -89,13 +90,13 @@ impl Volumes for InProcess {
         instance: &InstanceId,
         device: &DeviceName,
     ) -> Result<Answer, PortError> {
-        let answer =
-            self.world().attach_volume(volume.as_str(), instance.as_str(), device.as_str());
+        let mut world = self.ec2("ec2:AttachVolume", Breadth::Narrow)?;
+        let answer = world.attach_volume(volume.as_str(), instance.as_str(), device.as_str());
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
     async fn detach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self.world().detach_volume(
+        let answer = self.ec2("ec2:DetachVolume", Breadth::Narrow)?.detach_volume(
             volume.as_str(),
             Some(instance.as_str()),
             None,
@@ -114,12 +115,14 @@ impl Volumes for InProcess {
         device: &str,
     ) -> Result<Answer, PortError> {
         let change = [(device.to_owned(), None, false)];
-        let answer = self.world().set_delete_on_termination(instance.as_str(), &change);
+        let mut world = self.ec2("ec2:ModifyInstanceAttribute", Breadth::Narrow)?;
+        let answer = world.set_delete_on_termination(instance.as_str(), &change);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 
     async fn stop(&self, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self.world().stop_instances(&[instance.to_string()]);
+        let mut world = self.ec2("ec2:StopInstances", Breadth::Narrow)?;
+        let answer = world.stop_instances(&[instance.to_string()]);
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
@@ -128,12 +131,33 @@ impl Volumes for InProcess {
         resource: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<Answer, PortError> {
-        let answer = self.world().create_tags(&[resource.to_owned()], tags);
+        let mut world = self.ec2("ec2:CreateTags", Breadth::Narrow)?;
+        let answer = world.create_tags(&[resource.to_owned()], tags);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 }
 
 impl InProcess {
+    /// The world for one call of EC2, if EC2 takes it.
+    fn ec2(
+        &self,
+        call: &'static str,
+        breadth: Breadth,
+    ) -> Result<MutexGuard<'_, World>, PortError> {
+        let mut world = self.world();
+        let action = call.trim_start_matches("ec2:");
+        world.admit_ec2(action, breadth).map_err(|error| unanswered(call, &error))?;
+        Ok(world)
+    }
+
+    /// The world for one call of Auto Scaling, if Auto Scaling takes it.
+    fn auto_scaling(&self, call: &'static str) -> Result<MutexGuard<'_, World>, PortError> {
+        let mut world = self.world();
+        let action = call.trim_start_matches("autoscaling:");
+        world.admit_auto_scaling(action).map_err(|error| unanswered(call, &error))?;
+        Ok(world)
+    }
+
     /// `DescribeVolumes` to the last page.
     fn every_volume(&self, filters: &[Filter]) -> Result<Vec<Volume>, PortError> {
         let call = "ec2:DescribeVolumes";
@@ -141,7 +165,7 @@ impl InProcess {
         let mut found = Vec::new();
         loop {
             let answer = self
-                .world()
+                .ec2(call, Breadth::Narrow)?
                 .describe_volumes(&[], filters, &page)
                 .map_err(|error| unanswered(call, &error))?;
             for volume in answer.items {
@@ -162,7 +186,7 @@ impl LifecycleActions for InProcess {
     ) -> Result<Option<GroupInstance>, PortError> {
         let call = "autoscaling:DescribeAutoScalingInstances";
         let page = self
-            .world()
+            .auto_scaling(call)?
             .describe_group_instances(&[instance.to_string()], &PageRequest::default())
             .map_err(|error| unanswered(call, &error))?;
         let seen = page.items.into_iter().next().map(|view| {
@@ -178,7 +202,7 @@ impl LifecycleActions for InProcess {
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
         let call = "autoscaling:DescribeLifecycleHooks";
         let hooks = self
-            .world()
+            .auto_scaling(call)?
             .describe_lifecycle_hooks(group.as_str(), &[])
             .map_err(|error| unanswered(call, &error))?;
         let seen = hooks.into_iter().map(|hook| {
@@ -205,15 +229,15 @@ impl LifecycleActions for InProcess {
             ActionResult::Abandon => LifecycleResult::Abandon,
         };
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer =
-            self.world().complete_lifecycle_action(group, hook, named(instance, action), result);
+        let mut world = self.auto_scaling("autoscaling:CompleteLifecycleAction")?;
+        let answer = world.complete_lifecycle_action(group, hook, named(instance, action), result);
         Ok(answer.map_err(|error| no_action(&error)))
     }
 
     async fn heartbeat(&self, instance: &InstanceId, action: &Action) -> Result<Answer, PortError> {
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer =
-            self.world().record_lifecycle_action_heartbeat(group, hook, named(instance, action));
+        let mut world = self.auto_scaling("autoscaling:RecordLifecycleActionHeartbeat")?;
+        let answer = world.record_lifecycle_action_heartbeat(group, hook, named(instance, action));
         Ok(answer.map_err(|error| no_action(&error)))
     }
 }

@@ -27,6 +27,7 @@ mod scaling;
 mod status;
 mod tags;
 mod templates;
+mod throttling;
 mod volume_types;
 mod volumes;
 
@@ -56,12 +57,14 @@ pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
 pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
+pub use throttling::{Breadth, Bucket, MutatingBuckets, Throttling};
 pub use volume_types::VolumeSpecification;
 pub use volumes::{CreateVolume, Volume, VolumeState};
 
 use due::{Due, DueQueue};
 use keys::KeyState;
 use lagged::Lagged;
+use throttling::Level;
 use volumes::VolumeToken;
 
 /// One account in one region, at one moment. A clone goes its own way from there.
@@ -83,6 +86,7 @@ pub struct World {
     groups: BTreeMap<String, Group>,
     actions: BTreeMap<String, Action>,
     activities: Vec<Activity>,
+    buckets: BTreeMap<String, Level>,
     events: Vec<CloudEvent>,
     happenings: Vec<Happening>,
     hazards: Vec<String>,
@@ -109,6 +113,7 @@ impl World {
             groups: BTreeMap::new(),
             actions: BTreeMap::new(),
             activities: Vec::new(),
+            buckets: BTreeMap::new(),
             events: Vec::new(),
             happenings: Vec::new(),
             hazards: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::throttling::Throttling;
+
 /// How long something takes: drawn evenly between the two ends, from the world's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -134,6 +136,8 @@ pub struct Config {
     pub abandoned_launch: AbandonedLaunch,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
+    /// How many requests the account may make. None: any number.
+    pub throttling: Option<Throttling>,
     /// How much storage of one volume type the account may have, in GiB. None: any amount.
     pub storage_limit_gib: Option<u64>,
     /// The longest page that a describe answers when the caller names no `MaxResults`.
@@ -155,6 +159,7 @@ impl Default for Config {
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             attachment_limit: 28,
+            throttling: None,
             storage_limit_gib: None,
             page_limit: 1_000,
         }

@@ -22,6 +22,12 @@ pub enum ApiError {
     /// Parameters that do not go together.
     #[error("{0}")]
     InvalidParameterCombination(String),
+    /// More requests to EC2 than the account may make.
+    #[error("Request limit exceeded.")]
+    RequestLimitExceeded,
+    /// More requests to Auto Scaling than the account may make.
+    #[error("Rate exceeded")]
+    Throttling,
     /// What `DryRun` answers instead of acting.
     #[error("Request would have succeeded, but DryRun flag is set.")]
     DryRunOperation,
@@ -195,6 +201,8 @@ impl ApiError {
             Self::InvalidParameterValue(_) | Self::DeviceInUse(_) => "InvalidParameterValue",
             Self::InvalidParameterCombination(_) => "InvalidParameterCombination",
             Self::InvalidParameterDependency(_) => "InvalidParameterDependency",
+            Self::RequestLimitExceeded => "RequestLimitExceeded",
+            Self::Throttling => "Throttling",
             Self::DryRunOperation => "DryRunOperation",
             Self::ZoneNotFound(_) => "InvalidZone.NotFound",
             Self::VolumeNotFound(_) | Self::VolumesNotFound(_) => "InvalidVolume.NotFound",
@@ -242,6 +250,7 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             Self::DryRunOperation => 412,
+            Self::RequestLimitExceeded => 503,
             _ => 400,
         }
     }

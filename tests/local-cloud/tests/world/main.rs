@@ -21,4 +21,6 @@ mod staging;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
+mod throttling;
+#[cfg(test)]
 mod volumes;
