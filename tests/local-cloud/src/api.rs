@@ -1,4 +1,4 @@
-//! The AWS Query protocol over a [`World`]: which operation a request asks for, and the answer as the SDKs, the AWS
+//! The AWS Query protocol over a [`World`], and AWS JSON where a service has that: which operation a request asks for, and the answer as the SDKs, the AWS
 //! CLI and boto3 read it. What an operation does is the world's business; here it is only named and worded.
 
 mod arguments;
@@ -11,6 +11,7 @@ mod ec2_places;
 mod ec2_tags;
 mod ec2_templates;
 mod ec2_volumes;
+pub mod ssm;
 
 use crate::query::Params;
 use crate::world::{ApiError, Breadth, World};
@@ -27,7 +28,7 @@ pub enum Service {
     AutoScaling,
 }
 
-/// An answer: an HTTP status and an XML body.
+/// An answer: an HTTP status and a body, in XML or JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.

@@ -6,7 +6,10 @@
 mod actions;
 mod activities;
 mod attachments;
+mod command_steps;
+mod commands;
 mod config;
+mod documents;
 mod due;
 mod errors;
 mod events;
@@ -39,7 +42,9 @@ use volume_pool::Timestamp;
 pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
+pub use commands::{Agent, Command, CommandInvocation, CommandStatus, SendCommand};
 pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
+pub use documents::{Document, DocumentEffect, DocumentOutcome};
 pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};
@@ -87,6 +92,9 @@ pub struct World {
     actions: BTreeMap<String, Action>,
     activities: Vec<Activity>,
     buckets: BTreeMap<String, Level>,
+    documents: BTreeMap<String, Document>,
+    commands: BTreeMap<String, Command>,
+    agents: BTreeMap<String, Agent>,
     events: Vec<CloudEvent>,
     happenings: Vec<Happening>,
     hazards: Vec<String>,
@@ -114,6 +122,9 @@ impl World {
             actions: BTreeMap::new(),
             activities: Vec::new(),
             buckets: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            agents: BTreeMap::new(),
             events: Vec::new(),
             happenings: Vec::new(),
             hazards: Vec::new(),
@@ -199,6 +210,9 @@ impl World {
             }
             Due::Mount { volume, instance } => self.mount_due(&volume, &instance),
             Due::Instance { instance, generation } => self.instance_due(&instance, generation),
+            Due::Command { command, instance, step } => {
+                self.command_due(&command, &instance, step);
+            }
             Due::Forget(instance) => self.forget_instance(&instance),
             Due::ScalingPass(group) => self.scaling_pass(&group),
             Due::HealthCheck(group) => self.health_check(&group),

@@ -52,6 +52,10 @@ pub struct Timings {
     pub stop: Span,
     /// An instance from `shutting-down` to `terminated`.
     pub terminate: Span,
+    /// From `SendCommand` to the command being found by other calls.
+    pub command_shown: Span,
+    /// From `SendCommand` to the command running on its instance.
+    pub command_delivery: Span,
     /// How long a terminated instance stays in describes (EC2: about an hour).
     pub terminated_visible: Span,
     /// From a change of what a group wants, or of what it has, to the group acting on it.
@@ -81,6 +85,8 @@ impl Default for Timings {
             start: Span::millis(6_000, 10_000),
             stop: Span::millis(20_000, 60_000),
             terminate: Span::millis(20_000, 40_000),
+            command_shown: Span::millis(0, 1_000),
+            command_delivery: Span::millis(300, 1_500),
             terminated_visible: Span::exactly(Duration::from_hours(1)),
             scaling: Span::millis(1_000, 3_000),
             lifecycle_step: Span::millis(500, 1_500),

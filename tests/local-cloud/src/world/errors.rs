@@ -186,6 +186,41 @@ pub enum ApiError {
     /// More filters, or more values of one, than a describe takes.
     #[error("The maximum number of {0} specified on a single call is {1}")]
     FilterLimitExceeded(&'static str, usize),
+    /// An operation of a JSON service that this cloud does not know.
+    #[error("this cloud does not know the operation {0}")]
+    UnknownOperation(String),
+    /// Systems Manager's answer to a malformed request.
+    #[error("{0}")]
+    SsmValidation(String),
+    /// Systems Manager cannot send a command to these instances.
+    #[error("Instances [[{}]] not in a valid state for account {account}", instances.join(", "))]
+    InvalidInstanceId {
+        /// The instances.
+        instances: Vec<String>,
+        /// The account.
+        account: String,
+    },
+    /// One instance twice in a command.
+    #[error("You can't specify a managed node ID in more than one association.")]
+    DuplicateInstanceId,
+    /// No document of that name.
+    #[error("Document with name {0} does not exist.")]
+    InvalidDocument(String),
+    /// No such version of a document.
+    #[error("The document version {0} is not valid or does not exist.")]
+    InvalidDocumentVersion(String),
+    /// Parameters that the document does not take.
+    #[error("{0}")]
+    InvalidParameters(String),
+    /// A plugin that the document does not have.
+    #[error("{0}")]
+    InvalidPluginName(String),
+    /// No such command.
+    #[error("The specified command ID isn't valid.")]
+    InvalidCommandId,
+    /// No such command on that instance, or not yet to be seen.
+    #[error("The command ID and managed node ID you specified didn't match any invocations.")]
+    InvocationDoesNotExist,
     /// A page token that no describe gave out.
     #[error("The token '{0}' is invalid")]
     InvalidNextToken(String),
@@ -237,6 +272,16 @@ impl ApiError {
             Self::GroupInUse => "ResourceInUse",
             Self::LimitExceeded(_) => "LimitExceeded",
             Self::FilterLimitExceeded(..) => "FilterLimitExceeded",
+            Self::UnknownOperation(_) => "UnknownOperationException",
+            Self::SsmValidation(_) => "ValidationException",
+            Self::InvalidInstanceId { .. } => "InvalidInstanceId",
+            Self::DuplicateInstanceId => "DuplicateInstanceId",
+            Self::InvalidDocument(_) => "InvalidDocument",
+            Self::InvalidDocumentVersion(_) => "InvalidDocumentVersion",
+            Self::InvalidParameters(_) => "InvalidParameters",
+            Self::InvalidPluginName(_) => "InvalidPluginName",
+            Self::InvalidCommandId => "InvalidCommandId",
+            Self::InvocationDoesNotExist => "InvocationDoesNotExist",
             Self::InvalidNextToken(_) => "InvalidNextToken",
         }
     }
