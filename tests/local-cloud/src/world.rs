@@ -25,6 +25,7 @@ mod launches;
 mod members;
 mod modifications;
 mod mounts;
+mod pace;
 mod places;
 mod scaling;
 mod status;
@@ -57,6 +58,7 @@ pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
 pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
 pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
+pub use pace::{Pace, Step};
 pub use places::{DEFAULT_VPC, IMAGE, Place};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
@@ -83,7 +85,7 @@ pub struct World {
     volume_tokens: BTreeMap<String, VolumeToken>,
     keys: BTreeMap<String, KeyState>,
     modifications: BTreeMap<String, VolumeModification>,
-    stuck: BTreeMap<String, AttachmentState>,
+    paces: BTreeMap<(String, Step), Pace>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
     templates: BTreeMap<String, LaunchTemplate>,
@@ -113,7 +115,7 @@ impl World {
             volume_tokens: BTreeMap::new(),
             keys: BTreeMap::new(),
             modifications: BTreeMap::new(),
-            stuck: BTreeMap::new(),
+            paces: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
             templates: BTreeMap::new(),

@@ -19,6 +19,8 @@ mod modifications;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod staging;
 #[cfg(test)]
 mod storm;
