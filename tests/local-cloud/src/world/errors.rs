@@ -1,10 +1,10 @@
-//! What EC2 and Auto Scaling refuse, with their own codes and wording. The codes are contract: callers match
-//! them. Nothing here decides; it only names.
+//! What EC2, Auto Scaling and Systems Manager refuse, with their own codes and wording. The codes are contract:
+//! callers match them. Nothing here decides; it only names.
 
 use thiserror::Error;
 
-/// A refusal, as EC2 or Auto Scaling words it. Codes follow the page "Error codes for the Amazon EC2 API"
-/// and the service model of Auto Scaling (2011-01-01).
+/// A refusal, as EC2, Auto Scaling or Systems Manager words it. Codes follow the page "Error codes for the Amazon EC2
+/// API" and the service models of Auto Scaling (2011-01-01) and Systems Manager (2014-11-06).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ApiError {
     /// The operation is none that this cloud knows.

@@ -134,12 +134,14 @@ fn an_instance_that_never_stops_can_be_terminated_or_stops_after_all() {
     let mut world = world();
     let (volume, stuck) = attached(&mut world);
     let slow = running(&mut world, "a");
+    world.set_pace(&stuck, Step::Stop, Pace::NeverEnds);
     for instance in [&stuck, &slow] {
-        world.set_pace(instance, Step::Stop, Pace::NeverEnds);
         world.stop_instances(std::slice::from_ref(instance)).unwrap();
     }
+    world.set_pace(&slow, Step::Stop, Pace::NeverEnds);
     pass(&mut world, 3_600);
     assert_eq!(state(&world, &stuck), InstanceState::Stopping);
+    assert_eq!(state(&world, &slow), InstanceState::Stopping);
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
     world.terminate_instances(std::slice::from_ref(&stuck)).unwrap();
     world.reset_pace(&slow, Step::Stop);
