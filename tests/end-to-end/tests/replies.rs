@@ -163,6 +163,7 @@ async fn a_service_that_is_unavailable_for_longer_than_the_sdk_tries_changes_not
         let code = match door {
             Door::Ec2 => "Unavailable",
             Door::AutoScaling => "ServiceUnavailable",
+            Door::Ssm => "InternalServerError",
             Door::DynamoDb => "ServiceUnavailableException",
         };
         let (status, code) = (503, code.to_owned());

@@ -1,4 +1,4 @@
-//! The AWS Query protocol over a [`World`]: which operation a request asks for, and the answer as the SDKs, the AWS
+//! The AWS Query protocol over a [`World`], and AWS JSON where a service has that: which operation a request asks for, and the answer as the SDKs, the AWS
 //! CLI and boto3 read it. What an operation does is the world's business; here it is only named and worded.
 
 mod arguments;
@@ -6,13 +6,15 @@ mod autoscaling_groups;
 mod autoscaling_hooks;
 mod autoscaling_instances;
 mod ec2_instances;
+mod ec2_modifications;
 mod ec2_places;
 mod ec2_tags;
 mod ec2_templates;
 mod ec2_volumes;
+pub mod ssm;
 
 use crate::query::Params;
-use crate::world::{ApiError, World};
+use crate::world::{ApiError, Breadth, World};
 use crate::xml::Xml;
 
 use arguments::{Arguments as _, Call};
@@ -26,7 +28,7 @@ pub enum Service {
     AutoScaling,
 }
 
-/// An answer: an HTTP status and an XML body.
+/// An answer: an HTTP status and a body, in XML or JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
@@ -90,6 +92,7 @@ fn ec2(
 ) -> Result<String, ApiError> {
     let operation =
         ec2_operation(action).ok_or_else(|| ApiError::InvalidAction(action.to_owned()))?;
+    world.admit_ec2(action, breadth(action, params))?;
     if params.flag("DryRun")? == Some(true) {
         let mut fork = world.clone();
         operation(&mut Call::new(params, &mut fork), &mut Xml::new())?;
@@ -112,6 +115,7 @@ fn auto_scaling(
 ) -> Result<String, ApiError> {
     let operation =
         auto_scaling_operation(action).ok_or_else(|| ApiError::InvalidAction(action.to_owned()))?;
+    world.admit_auto_scaling(action)?;
     let mut xml = Xml::new();
     let mut outcome = Ok(());
     xml.root(&format!("{action}Response"), AUTO_SCALING_NAMESPACE, |xml| {
@@ -134,6 +138,15 @@ fn auto_scaling(
     })
 }
 
+/// How much a request asks for, where EC2's limits depend on it.
+fn breadth(action: &str, params: &Params) -> Breadth {
+    let wide = matches!(action, "DescribeVolumes" | "DescribeInstances")
+        && params.structs("Filter").is_empty()
+        && params.get("MaxResults").is_none()
+        && params.get("NextToken").is_none();
+    if wide { Breadth::Wide } else { Breadth::Narrow }
+}
+
 fn ec2_operation(action: &str) -> Option<Operation> {
     Some(match action {
         "AttachVolume" => ec2_volumes::attach_volume,
@@ -154,9 +167,11 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "DescribeSubnets" => ec2_places::describe_subnets,
         "DescribeTags" => ec2_tags::describe_tags,
         "DescribeVolumes" => ec2_volumes::describe_volumes,
+        "DescribeVolumesModifications" => ec2_modifications::describe_volumes_modifications,
         "DescribeVpcs" => ec2_places::describe_vpcs,
         "DetachVolume" => ec2_volumes::detach_volume,
         "ModifyInstanceAttribute" => ec2_instances::modify_instance_attribute,
+        "ModifyVolume" => ec2_modifications::modify_volume,
         "RunInstances" => ec2_instances::run_instances,
         "StartInstances" => ec2_instances::start_instances,
         "StopInstances" => ec2_instances::stop_instances,

@@ -18,9 +18,12 @@ use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Vo
 use volume_pool::record::Place;
 
 use crate::world::{
-    self, ActionName, ApiError, CreateVolume, Detachment, Filter, LifecycleResult, PageRequest,
-    VolumeSpecification, World,
+    self, ActionName, ApiError, Breadth, CreateVolume, Detachment, Filter, LifecycleResult,
+    PageRequest, VolumeSpecification, World,
 };
+
+/// As many values as EC2 takes for one filter.
+const FILTER_VALUES: usize = 200;
 
 /// The world, shared by those who look at it and those who change it.
 #[derive(Debug, Clone)]
@@ -43,12 +46,8 @@ impl InProcess {
 
 impl Volumes for InProcess {
     async fn instance(&self, instance: &InstanceId) -> Result<Option<Instance>, PortError> {
-        match self.world().describe_instances(&[instance.to_string()], &[], &PageRequest::default())
-        {
-            Ok(page) => page.items.into_iter().next().map(instance_seen).transpose(),
-            Err(ApiError::InstanceNotFound(_)) => Ok(None),
-            Err(error) => Err(unanswered("ec2:DescribeInstances", &error)),
-        }
+        let mut found = self.instances(std::slice::from_ref(instance)).await?;
+        Ok(found.remove(instance))
     }
 
     async fn instances(
@@ -56,27 +55,31 @@ impl Volumes for InProcess {
         ids: &[InstanceId],
     ) -> Result<BTreeMap<InstanceId, Instance>, PortError> {
         let call = "ec2:DescribeInstances";
-        if ids.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(FILTER_VALUES) {
+            let values = some.iter().map(ToString::to_string).collect();
+            let filter = Filter { name: "instance-id".to_owned(), values };
+            let page = self
+                .ec2(call, Breadth::Narrow)?
+                .describe_instances(&[], &[filter], &PageRequest::default())
+                .map_err(|error| unanswered(call, &error))?;
+            for view in page.items {
+                let instance = instance_seen(view)?;
+                found.insert(instance.id.clone(), instance);
+            }
         }
-        let values = ids.iter().map(ToString::to_string).collect();
-        let filter = Filter { name: "instance-id".to_owned(), values };
-        let page = self
-            .world()
-            .describe_instances(&[], &[filter], &PageRequest::default())
-            .map_err(|error| unanswered(call, &error))?;
-        let seen = page.items.into_iter().map(instance_seen);
-        seen.map(|instance| instance.map(|instance| (instance.id.clone(), instance))).collect()
+        Ok(found)
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
-        let values: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        if values.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(FILTER_VALUES) {
+            let values = some.iter().map(ToString::to_string).collect();
+            let filter = Filter { name: "volume-id".to_owned(), values };
+            let volumes = self.every_volume(&[filter])?.into_iter();
+            found.extend(volumes.map(|volume| (volume.id.clone(), volume)));
         }
-        let filter = Filter { name: "volume-id".to_owned(), values };
-        let found = self.every_volume(&[filter])?;
-        Ok(found.into_iter().map(|volume| (volume.id.clone(), volume)).collect())
+        Ok(found)
     }
 
     async fn pool_volumes(
@@ -121,7 +124,8 @@ impl Volumes for InProcess {
             tags: creation.tags.clone(),
             client_token: Some(creation.token.clone()),
         };
-        match self.world().create_volume(request) {
+        let created = self.ec2("ec2:CreateVolume", Breadth::Narrow)?.create_volume(request);
+        match created {
             Ok(volume) => {
                 let id = volume.id.parse();
                 id.map(Ok).map_err(|error| unanswered("ec2:CreateVolume", &error))
@@ -136,13 +140,13 @@ impl Volumes for InProcess {
         instance: &InstanceId,
         device: &DeviceName,
     ) -> Result<Answer, PortError> {
-        let answer =
-            self.world().attach_volume(volume.as_str(), instance.as_str(), device.as_str());
+        let mut world = self.ec2("ec2:AttachVolume", Breadth::Narrow)?;
+        let answer = world.attach_volume(volume.as_str(), instance.as_str(), device.as_str());
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
     async fn detach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self.world().detach_volume(
+        let answer = self.ec2("ec2:DetachVolume", Breadth::Narrow)?.detach_volume(
             volume.as_str(),
             Some(instance.as_str()),
             None,
@@ -161,12 +165,14 @@ impl Volumes for InProcess {
         device: &str,
     ) -> Result<Answer, PortError> {
         let change = [(device.to_owned(), None, false)];
-        let answer = self.world().set_delete_on_termination(instance.as_str(), &change);
+        let mut world = self.ec2("ec2:ModifyInstanceAttribute", Breadth::Narrow)?;
+        let answer = world.set_delete_on_termination(instance.as_str(), &change);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 
     async fn stop(&self, instance: &InstanceId) -> Result<Answer, PortError> {
-        let answer = self.world().stop_instances(&[instance.to_string()]);
+        let mut world = self.ec2("ec2:StopInstances", Breadth::Narrow)?;
+        let answer = world.stop_instances(&[instance.to_string()]);
         Ok(answer.map(drop).map_err(|error| refusal(&error)))
     }
 
@@ -175,12 +181,33 @@ impl Volumes for InProcess {
         resource: &str,
         tags: &BTreeMap<String, String>,
     ) -> Result<Answer, PortError> {
-        let answer = self.world().create_tags(&[resource.to_owned()], tags);
+        let mut world = self.ec2("ec2:CreateTags", Breadth::Narrow)?;
+        let answer = world.create_tags(&[resource.to_owned()], tags);
         Ok(answer.map_err(|error| refusal(&error)))
     }
 }
 
 impl InProcess {
+    /// The world for one call of EC2, if EC2 takes it.
+    fn ec2(
+        &self,
+        call: &'static str,
+        breadth: Breadth,
+    ) -> Result<MutexGuard<'_, World>, PortError> {
+        let mut world = self.world();
+        let action = call.trim_start_matches("ec2:");
+        world.admit_ec2(action, breadth).map_err(|error| unanswered(call, &error))?;
+        Ok(world)
+    }
+
+    /// The world for one call of Auto Scaling, if Auto Scaling takes it.
+    fn auto_scaling(&self, call: &'static str) -> Result<MutexGuard<'_, World>, PortError> {
+        let mut world = self.world();
+        let action = call.trim_start_matches("autoscaling:");
+        world.admit_auto_scaling(action).map_err(|error| unanswered(call, &error))?;
+        Ok(world)
+    }
+
     /// `DescribeVolumes` to the last page.
     fn every_volume(&self, filters: &[Filter]) -> Result<Vec<Volume>, PortError> {
         let call = "ec2:DescribeVolumes";
@@ -188,7 +215,7 @@ impl InProcess {
         let mut found = Vec::new();
         loop {
             let answer = self
-                .world()
+                .ec2(call, Breadth::Narrow)?
                 .describe_volumes(&[], filters, &page)
                 .map_err(|error| unanswered(call, &error))?;
             for volume in answer.items {
@@ -209,7 +236,7 @@ impl LifecycleActions for InProcess {
     ) -> Result<Option<GroupInstance>, PortError> {
         let call = "autoscaling:DescribeAutoScalingInstances";
         let page = self
-            .world()
+            .auto_scaling(call)?
             .describe_group_instances(&[instance.to_string()], &PageRequest::default())
             .map_err(|error| unanswered(call, &error))?;
         page.items.first().map(|view| member_seen(&view.group, &view.member)).transpose()
@@ -225,7 +252,7 @@ impl LifecycleActions for InProcess {
         for some in ids.chunks(50) {
             let ids: Vec<String> = some.iter().map(ToString::to_string).collect();
             let page = self
-                .world()
+                .auto_scaling(call)?
                 .describe_group_instances(&ids, &PageRequest::default())
                 .map_err(|error| unanswered(call, &error))?;
             for view in page.items {
@@ -248,7 +275,7 @@ impl LifecycleActions for InProcess {
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
         let call = "autoscaling:DescribeLifecycleHooks";
         let hooks = self
-            .world()
+            .auto_scaling(call)?
             .describe_lifecycle_hooks(group.as_str(), &[])
             .map_err(|error| unanswered(call, &error))?;
         let seen = hooks.into_iter().map(|hook| {
@@ -275,15 +302,15 @@ impl LifecycleActions for InProcess {
             ActionResult::Abandon => LifecycleResult::Abandon,
         };
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer =
-            self.world().complete_lifecycle_action(group, hook, named(instance, action), result);
+        let mut world = self.auto_scaling("autoscaling:CompleteLifecycleAction")?;
+        let answer = world.complete_lifecycle_action(group, hook, named(instance, action), result);
         Ok(answer.map_err(|error| no_action(&error)))
     }
 
     async fn heartbeat(&self, instance: &InstanceId, action: &Action) -> Result<Answer, PortError> {
         let (group, hook) = (action.group.as_str(), action.hook.as_str());
-        let answer =
-            self.world().record_lifecycle_action_heartbeat(group, hook, named(instance, action));
+        let mut world = self.auto_scaling("autoscaling:RecordLifecycleActionHeartbeat")?;
+        let answer = world.record_lifecycle_action_heartbeat(group, hook, named(instance, action));
         Ok(answer.map_err(|error| no_action(&error)))
     }
 }
@@ -300,7 +327,7 @@ impl InProcess {
         let mut found = Vec::new();
         loop {
             let answer = self
-                .world()
+                .auto_scaling(call)?
                 .describe_groups(names, filters, &page)
                 .map_err(|error| unanswered(call, &error))?;
             for group in &answer.items {
@@ -349,6 +376,7 @@ fn refusal(error: &ApiError) -> Refusal {
         ApiError::VolumeNotFound(_) | ApiError::InstanceNotFound(_) => Refusal::NotFound,
         ApiError::AttachmentLimitExceeded(_) => Refusal::LimitExceeded,
         ApiError::IdempotentParameterMismatch(_) => Refusal::TokenBurned,
+        ApiError::VolumeLimitExceeded { .. } => Refusal::QuotaExceeded(error.to_string()),
         ApiError::UnsupportedOperation(text) => Refusal::Unsupported(text.clone()),
         error => Refusal::Other(error.to_string()),
     }

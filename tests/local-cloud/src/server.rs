@@ -1,4 +1,4 @@
-//! The one address of a running cloud: EC2, Auto Scaling, DynamoDB and the Lambda Runtime API over HTTP.
+//! The one address of a running cloud: EC2, Auto Scaling, Systems Manager, DynamoDB and the Lambda Runtime API over HTTP.
 //!
 //! It finds out which service is meant and who calls, strikes the faults that tests armed, and records the call.
 //! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
@@ -27,10 +27,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::api::{self, Service};
+use crate::api::{self, Service, ssm};
 use crate::cloud::engine::Engine;
 use crate::cloud::tasks::Tasks;
 use crate::lambda::{Lambda, RunningSandbox};
+use crate::query::Params;
 use calls::{Call, CallLog, CallOutcome, Caller, Door};
 use dynamo::Dynamo;
 use faults::{FaultAction, Faults};
@@ -41,6 +42,9 @@ use target::{Operation, Target};
 const LARGEST_REQUEST: usize = 17 * 1024 * 1024;
 /// How long to wait before the next try when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What Systems Manager speaks.
+const SSM_CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -217,12 +221,17 @@ impl Doors {
         content: Bytes,
         request_id: &str,
     ) -> Answer {
-        let (service, content_type, action, params) = match &target.operation {
+        let (done, content_type) = match &target.operation {
             Operation::Ec2 { action, params } => {
-                (Service::Ec2, "text/xml;charset=UTF-8", action, params)
+                let done = self.query(Service::Ec2, action, params, request_id);
+                (done, "text/xml;charset=UTF-8")
             }
             Operation::AutoScaling { action, params } => {
-                (Service::AutoScaling, "text/xml", action, params)
+                (self.query(Service::AutoScaling, action, params, request_id), "text/xml")
+            }
+            Operation::Ssm { operation } => {
+                let done = self.engine.with_world(|world| ssm::handle(world, operation, &content));
+                (done, SSM_CONTENT_TYPE)
             }
             Operation::DynamoDb { .. } => {
                 let answer = self.dynamo.exchange(&parts.headers, content).await;
@@ -233,13 +242,21 @@ impl Doors {
                 });
             }
         };
-        let done =
-            self.engine.with_world(|world| api::handle(world, service, action, params, request_id));
         let mut answer = Response::new(body(done.body));
         *answer.status_mut() =
             StatusCode::from_u16(done.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         answer
+    }
+
+    fn query(
+        &self,
+        service: Service,
+        action: &str,
+        params: &Params,
+        request_id: &str,
+    ) -> api::Response {
+        self.engine.with_world(|world| api::handle(world, service, action, params, request_id))
     }
 }
 

@@ -6,7 +6,10 @@
 mod actions;
 mod activities;
 mod attachments;
+mod command_steps;
+mod commands;
 mod config;
+mod documents;
 mod due;
 mod errors;
 mod events;
@@ -16,19 +19,23 @@ mod groups;
 mod hooks;
 mod instance_views;
 mod instances;
+mod keys;
 mod lagged;
 mod launches;
 mod members;
+mod modifications;
 mod mounts;
+mod pace;
 mod places;
 mod scaling;
 mod status;
 mod tags;
 mod templates;
+mod throttling;
 mod volume_types;
 mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volume_pool::Timestamp;
@@ -36,7 +43,9 @@ use volume_pool::Timestamp;
 pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
+pub use commands::{Agent, Command, CommandInvocation, CommandStatus, SendCommand};
 pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
+pub use documents::{Document, DocumentEffect, DocumentOutcome};
 pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};
@@ -47,17 +56,22 @@ pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
 pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
 pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
+pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
+pub use pace::{Pace, Step};
 pub use places::{DEFAULT_VPC, IMAGE, Place};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
 pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
+pub use throttling::{Breadth, Bucket, MutatingBuckets, Throttling};
 pub use volume_types::VolumeSpecification;
 pub use volumes::{CreateVolume, Volume, VolumeState};
 
 use due::{Due, DueQueue};
+use keys::KeyState;
 use lagged::Lagged;
+use throttling::Level;
 use volumes::VolumeToken;
 
 /// One account in one region, at one moment. A clone goes its own way from there.
@@ -69,8 +83,9 @@ pub struct World {
     queue: DueQueue,
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
-    disabled_keys: BTreeSet<String>,
-    stuck: BTreeMap<String, AttachmentState>,
+    keys: BTreeMap<String, KeyState>,
+    modifications: BTreeMap<String, VolumeModification>,
+    paces: BTreeMap<(String, Step), Pace>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
     templates: BTreeMap<String, LaunchTemplate>,
@@ -78,6 +93,10 @@ pub struct World {
     groups: BTreeMap<String, Group>,
     actions: BTreeMap<String, Action>,
     activities: Vec<Activity>,
+    buckets: BTreeMap<String, Level>,
+    documents: BTreeMap<String, Document>,
+    commands: BTreeMap<String, Command>,
+    agents: BTreeMap<String, Agent>,
     events: Vec<CloudEvent>,
     happenings: Vec<Happening>,
     hazards: Vec<String>,
@@ -94,8 +113,9 @@ impl World {
             queue: DueQueue::default(),
             volumes: Lagged::new(lag),
             volume_tokens: BTreeMap::new(),
-            disabled_keys: BTreeSet::new(),
-            stuck: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            modifications: BTreeMap::new(),
+            paces: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
             templates: BTreeMap::new(),
@@ -103,6 +123,10 @@ impl World {
             groups: BTreeMap::new(),
             actions: BTreeMap::new(),
             activities: Vec::new(),
+            buckets: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            agents: BTreeMap::new(),
             events: Vec::new(),
             happenings: Vec::new(),
             hazards: Vec::new(),
@@ -182,11 +206,15 @@ impl World {
         match due {
             Due::VolumeCreated(volume) => self.volume_created(&volume),
             Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
+            Due::Modification(volume) => self.modification_due(&volume),
             Due::Attachment { volume, instance, generation } => {
                 self.attachment_due(&volume, &instance, generation);
             }
             Due::Mount { volume, instance } => self.mount_due(&volume, &instance),
             Due::Instance { instance, generation } => self.instance_due(&instance, generation),
+            Due::Command { command, instance, step } => {
+                self.command_due(&command, &instance, step);
+            }
             Due::Forget(instance) => self.forget_instance(&instance),
             Due::ScalingPass(group) => self.scaling_pass(&group),
             Due::HealthCheck(group) => self.health_check(&group),
@@ -197,11 +225,16 @@ impl World {
 
     /// Has something fall due after a time drawn from a span, at this world's speed.
     fn schedule(&mut self, span: Span, due: Due) {
+        let at = self.after(span);
+        self.queue.schedule(at, due);
+    }
+
+    /// The end of a time drawn from a span, at this world's speed.
+    fn after(&mut self, span: Span) -> Timestamp {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (from, to) = (millis(span.from), millis(span.to));
         let drawn = Duration::from_millis(self.rng.u64(from..=to.max(from)));
-        let at = self.now.plus(self.config.scaled(drawn));
-        self.queue.schedule(at, due);
+        self.now.plus(self.config.scaled(drawn))
     }
 
     /// An id as EC2 makes them: the resource's prefix and seventeen hexadecimal digits.

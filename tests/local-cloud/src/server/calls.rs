@@ -11,6 +11,8 @@ pub enum Door {
     Ec2,
     /// EC2 Auto Scaling.
     AutoScaling,
+    /// Systems Manager.
+    Ssm,
     /// DynamoDB.
     DynamoDb,
 }

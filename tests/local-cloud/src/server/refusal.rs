@@ -4,7 +4,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use super::{Answer, Door, body};
+use super::{Answer, Door, SSM_CONTENT_TYPE, body};
 use crate::xml::Xml;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
@@ -28,7 +28,11 @@ impl Refusal {
         let (content_type, text) = match door {
             Some(Door::Ec2) => ("text/xml;charset=UTF-8", self.ec2(request_id)),
             Some(Door::AutoScaling) => ("text/xml", self.query(AUTO_SCALING, request_id)),
-            Some(Door::DynamoDb) => ("application/x-amz-json-1.0", self.json()),
+            Some(Door::Ssm) => (SSM_CONTENT_TYPE, self.json(&self.code)),
+            Some(Door::DynamoDb) => {
+                let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
+                ("application/x-amz-json-1.0", self.json(&kind))
+            }
             None => ("text/xml", self.query(UNKNOWN, request_id)),
         };
         let mut response = Response::new(body(text));
@@ -63,8 +67,7 @@ impl Refusal {
         xml.finish()
     }
 
-    fn json(&self) -> String {
-        let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
+    fn json(&self, kind: &str) -> String {
         json!({ "__type": kind, "message": self.message }).to_string()
     }
 }

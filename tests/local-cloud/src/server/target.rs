@@ -10,6 +10,7 @@ use crate::query::Params;
 const EC2_VERSION: &str = "2016-11-15";
 const AUTO_SCALING_VERSION: &str = "2011-01-01";
 const DYNAMODB_TARGET: &str = "DynamoDB_20120810.";
+const SSM_TARGET: &str = "AmazonSSM.";
 
 /// A request for one operation of one service.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Target {
 pub(super) enum Operation {
     Ec2 { action: String, params: Params },
     AutoScaling { action: String, params: Params },
+    Ssm { operation: String },
     DynamoDb { operation: String },
 }
 
@@ -32,6 +34,7 @@ impl Operation {
         match self {
             Self::Ec2 { .. } => Door::Ec2,
             Self::AutoScaling { .. } => Door::AutoScaling,
+            Self::Ssm { .. } => Door::Ssm,
             Self::DynamoDb { .. } => Door::DynamoDb,
         }
     }
@@ -39,7 +42,7 @@ impl Operation {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Ec2 { action, .. } | Self::AutoScaling { action, .. } => action,
-            Self::DynamoDb { operation } => operation,
+            Self::Ssm { operation } | Self::DynamoDb { operation } => operation,
         }
     }
 }
@@ -50,9 +53,19 @@ impl Target {
         let access_key = access_key(&parts.headers);
         if let Some(target) = parts.headers.get("x-amz-target") {
             let target = target.to_str().unwrap_or_default();
+            if let Some(operation) = target.strip_prefix(SSM_TARGET) {
+                if access_key.is_none() {
+                    let Refusal { code, message, .. } = unsigned(&parts.headers);
+                    let refusal = Refusal::new(400, &format!("{code}Exception"), message);
+                    return Err((Some(Door::Ssm), refusal));
+                }
+                let operation = Operation::Ssm { operation: operation.to_owned() };
+                return Ok(Self { operation, access_key });
+            }
             let Some(operation) = target.strip_prefix(DYNAMODB_TARGET) else {
                 let message = format!(
-                    "this cloud knows no target {target}, only {DYNAMODB_TARGET}<operation>"
+                    "this cloud knows no target {target}, only {DYNAMODB_TARGET}<operation> and \
+                     {SSM_TARGET}<operation>"
                 );
                 let refusal = Refusal::new(400, "UnknownOperationException", message);
                 return Err((Some(Door::DynamoDb), refusal));
@@ -93,7 +106,7 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
             400,
             "MissingAction",
             format!(
-                "{} {} names no operation; this address answers EC2, Auto Scaling and DynamoDB",
+                "{} {} names no operation; this address answers EC2, Auto Scaling, SSM and DynamoDB",
                 parts.method,
                 parts.uri.path()
             ),
@@ -105,7 +118,8 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
         version => {
             let message = format!(
                 "could not find operation {action} for version {}: this address answers EC2 \
-                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION} and {DYNAMODB_TARGET}<operation>",
+                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, {SSM_TARGET}<operation> and \
+                 {DYNAMODB_TARGET}<operation>",
                 version.unwrap_or("NO_VERSION_SPECIFIED")
             );
             refuse(400, "InvalidAction", message)
@@ -138,6 +152,7 @@ fn door_of_scope(headers: &HeaderMap) -> Option<Door> {
     match credential(headers)?.nth(3)? {
         "ec2" => Some(Door::Ec2),
         "autoscaling" => Some(Door::AutoScaling),
+        "ssm" => Some(Door::Ssm),
         "dynamodb" => Some(Door::DynamoDb),
         _ => None,
     }
@@ -180,10 +195,25 @@ mod tests {
         let target = parts(&[("x-amz-target", "DynamoDB_20120810.GetItem")]);
         let target = Target::of(&target, b"{}").unwrap();
         assert_eq!((target.operation.door(), target.operation.name()), (Door::DynamoDb, "GetItem"));
-        let other = parts(&[("x-amz-target", "AmazonSSM.SendCommand")]);
+        let other = parts(&[("x-amz-target", "AmazonSQS.SendMessage")]);
         assert_eq!(
             code(Target::of(&other, b"{}")),
             (Some(Door::DynamoDb), "UnknownOperationException".into())
+        );
+    }
+
+    #[test]
+    fn the_target_header_names_the_operation_of_systems_manager() {
+        let target = ("x-amz-target", "AmazonSSM.SendCommand");
+        let signed = parts(&[target, ("authorization", SIGNED)]);
+        let target_of = Target::of(&signed, b"{}").unwrap();
+        assert_eq!(
+            (target_of.operation.door(), target_of.operation.name()),
+            (Door::Ssm, "SendCommand")
+        );
+        assert_eq!(
+            code(Target::of(&parts(&[target]), b"{}")),
+            (Some(Door::Ssm), "MissingAuthenticationTokenException".into())
         );
     }
 

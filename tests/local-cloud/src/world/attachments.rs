@@ -4,11 +4,11 @@
 use volume_pool::Timestamp;
 
 use super::World;
-use super::due::Due;
 use super::errors::ApiError;
-use super::events::Subject;
+use super::events::{Subject, VolumeOutcome};
 use super::instances::InstanceState;
 use super::mounts::Filesystem;
+use super::pace::Step;
 use super::volumes::{Volume, VolumeState};
 
 /// What an attachment is doing.
@@ -77,12 +77,8 @@ impl World {
         self.check_attach(volume, instance, device)?;
         let attachment =
             self.place_attachment(volume, instance, device, AttachmentState::Attaching);
-        let due = Due::Attachment {
-            volume: volume.to_owned(),
-            instance: instance.to_owned(),
-            generation: attachment.generation,
-        };
-        self.schedule(self.config.timings.attach, due);
+        let step = (Step::Attach, self.config.timings.attach);
+        self.schedule_attachment((volume, instance), step, attachment.generation);
         let text = format!("volume {volume} is being attached to {instance} as {device}");
         self.happened(Subject::both(volume, instance), text);
         Ok(attachment)
@@ -125,33 +121,6 @@ impl World {
         Ok(self.attachment(volume, &holder).cloned().unwrap_or(attachment))
     }
 
-    /// From now on no attachment of the volume gets beyond this state, as EBS has it now and then. A detachment
-    /// still ends what is stuck `attaching`, and the instance's termination ends everything.
-    pub fn stick(&mut self, volume: &str, state: AttachmentState) {
-        self.stuck.insert(volume.to_owned(), state);
-    }
-
-    /// What was stuck goes on.
-    pub fn unstick(&mut self, volume: &str) {
-        let Some(state) = self.stuck.remove(volume) else {
-            return;
-        };
-        let Ok(found) = self.volume(volume) else {
-            return;
-        };
-        let stuck = found.attachments.iter().filter(|it| it.state == state);
-        let due: Vec<Due> = stuck
-            .map(|it| Due::Attachment {
-                volume: it.volume.clone(),
-                instance: it.instance.clone(),
-                generation: it.generation,
-            })
-            .collect();
-        for due in due {
-            self.schedule(self.config.timings.attach, due);
-        }
-    }
-
     /// An attachment as it is, whatever describes show.
     pub fn attachment(&self, volume: &str, instance: &str) -> Option<&Attachment> {
         let attachments = &self.volumes.get(volume)?.attachments;
@@ -180,11 +149,15 @@ impl World {
         if attachment.generation != generation || state == Some(InstanceState::ShuttingDown) {
             return;
         }
-        if self.stuck.get(volume) == Some(&attachment.state) {
+        if self.attachment_held_up(volume, instance, attachment.state) {
             return;
         }
         match (attachment.state, attachment.filesystem) {
             (AttachmentState::Attaching, _) => {
+                if let Some(cause) = self.key_problem(volume) {
+                    self.refuse_key(volume, instance, &cause);
+                    return;
+                }
                 self.set_attachment(volume, instance, AttachmentState::Attached);
                 let text = format!("volume {volume} is attached to {instance}");
                 self.happened(Subject::both(volume, instance), text);
@@ -195,10 +168,19 @@ impl World {
                 let text = format!("{instance} has {volume} mounted: its detachment is busy");
                 self.happened(Subject::both(volume, instance), text);
             }
-            (AttachmentState::Detaching, Filesystem::Unmounted) => {
+            (AttachmentState::Detaching, Filesystem::Unmounted)
+                if self.releases_late(volume, instance) =>
+            {
+                let generation = self.set_attachment(volume, instance, AttachmentState::Busy);
+                let text = format!("{instance} does not let {volume} go yet");
+                self.happened(Subject::both(volume, instance), text);
+                let step = (Step::Release, self.config.timings.detach);
+                self.schedule_attachment((volume, instance), step, generation);
+            }
+            (AttachmentState::Detaching | AttachmentState::Busy, Filesystem::Unmounted) => {
                 self.remove_attachment(volume, instance);
             }
-            (AttachmentState::Attached | AttachmentState::Busy, _) => {}
+            (AttachmentState::Attached, _) | (AttachmentState::Busy, Filesystem::Mounted) => {}
         }
     }
 
@@ -255,6 +237,7 @@ impl World {
         if !matches!(found.state, VolumeState::Available | VolumeState::InUse) {
             return Err(ApiError::IncorrectState(format!("{volume} is not 'available'.")));
         }
+        self.check_not_modifying(volume)?;
         if !matches!(target.state, InstanceState::Running | InstanceState::Stopped) {
             return Err(ApiError::IncorrectState(format!(
                 "Instance '{instance}' is not 'running'."
@@ -278,8 +261,7 @@ impl World {
             Some(InstanceState::Stopped) => self.config.timings.detach_stopped,
             _ => self.config.timings.detach,
         };
-        let (volume, instance) = (volume.to_owned(), instance.to_owned());
-        self.schedule(span, Due::Attachment { volume, instance, generation });
+        self.schedule_attachment((volume, instance), (Step::Detach, span), generation);
     }
 
     fn set_attachment(&mut self, volume: &str, instance: &str, state: AttachmentState) -> u64 {
@@ -303,6 +285,15 @@ impl World {
         }
         let text = format!("volume {volume} is no longer attached to {instance}");
         self.happened(Subject::both(volume, instance), text);
+    }
+
+    /// An attachment whose volume's key cannot be used ends before it has begun.
+    fn refuse_key(&mut self, volume: &str, instance: &str, cause: &str) {
+        let text = format!("volume {volume} cannot be attached to {instance}: {cause}");
+        self.happened(Subject::both(volume, instance), text);
+        let (event, result) = ("attachVolume", "failed");
+        self.announce_volume(volume, VolumeOutcome { event, result, cause });
+        self.remove_attachment(volume, instance);
     }
 
     /// Takes down a forced detachment, and cuts the filesystem off if it was mounted.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::throttling::Throttling;
+
 /// How long something takes: drawn evenly between the two ends, from the world's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -28,8 +30,14 @@ impl Span {
 pub struct Timings {
     /// A volume from `creating` to `available` (EBS: median 1.5 s, p99 about 4 s).
     pub create_volume: Span,
+    /// How long a client token of `CreateVolume` stands for its volume (measured: about 12 hours).
+    pub volume_token: Span,
     /// A volume from `deleting` to gone.
     pub delete_volume: Span,
+    /// A modification from `modifying` to `optimizing` (usually a few seconds).
+    pub modify: Span,
+    /// A modification from `optimizing` to `completed` (minutes to hours; here the shorter end).
+    pub optimize: Span,
     /// An attachment from `attaching` to `attached` (EBS: mostly 1 to 4 s).
     pub attach: Span,
     /// An attachment from `detaching` to gone, or to `busy` while the filesystem is mounted.
@@ -44,6 +52,10 @@ pub struct Timings {
     pub stop: Span,
     /// An instance from `shutting-down` to `terminated`.
     pub terminate: Span,
+    /// From `SendCommand` to the command being found by other calls.
+    pub command_shown: Span,
+    /// From `SendCommand` to the command running on its instance.
+    pub command_delivery: Span,
     /// How long a terminated instance stays in describes (EC2: about an hour).
     pub terminated_visible: Span,
     /// From a change of what a group wants, or of what it has, to the group acting on it.
@@ -62,7 +74,10 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             create_volume: Span::millis(1_000, 2_500),
+            volume_token: Span { from: Duration::from_hours(12), to: Duration::from_hours(24) },
             delete_volume: Span::millis(1_000, 3_000),
+            modify: Span::millis(2_000, 8_000),
+            optimize: Span::millis(300_000, 900_000),
             attach: Span::millis(1_000, 4_000),
             detach: Span::millis(1_000, 4_000),
             detach_stopped: Span::millis(500, 1_500),
@@ -70,6 +85,8 @@ impl Default for Timings {
             start: Span::millis(6_000, 10_000),
             stop: Span::millis(20_000, 60_000),
             terminate: Span::millis(20_000, 40_000),
+            command_shown: Span::millis(0, 1_000),
+            command_delivery: Span::millis(300, 1_500),
             terminated_visible: Span::exactly(Duration::from_hours(1)),
             scaling: Span::millis(1_000, 3_000),
             lifecycle_step: Span::millis(500, 1_500),
@@ -125,6 +142,10 @@ pub struct Config {
     pub abandoned_launch: AbandonedLaunch,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
+    /// How many requests the account may make. None: any number.
+    pub throttling: Option<Throttling>,
+    /// How much storage of one volume type the account may have, in GiB. None: any amount.
+    pub storage_limit_gib: Option<u64>,
     /// The longest page that a describe answers when the caller names no `MaxResults`.
     pub page_limit: usize,
 }
@@ -144,6 +165,8 @@ impl Default for Config {
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             attachment_limit: 28,
+            throttling: None,
+            storage_limit_gib: None,
             page_limit: 1_000,
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use volume_pool::Timestamp;
 
+use super::command_steps::CommandStep;
+
 /// Something that the cloud finishes later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Due {
@@ -12,12 +14,16 @@ pub(super) enum Due {
     VolumeCreated(String),
     /// A volume has been deleted.
     VolumeDeleted(String),
+    /// A modification of a volume reaches its next state.
+    Modification(String),
     /// An attachment reaches its next state, unless it has changed since.
     Attachment { volume: String, instance: String, generation: u64 },
     /// The workload mounts a volume, if it is still attached there.
     Mount { volume: String, instance: String },
     /// An instance reaches its next state, unless it has changed since.
     Instance { instance: String, generation: u64 },
+    /// A command goes on, on one of its instances.
+    Command { command: String, instance: String, step: CommandStep },
     /// EC2 forgets a terminated instance.
     Forget(String),
     /// A group compares what it has with what it wants.

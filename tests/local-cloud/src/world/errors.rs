@@ -1,10 +1,10 @@
-//! What EC2 and Auto Scaling refuse, with their own codes and wording. The codes are contract: callers match
-//! them. Nothing here decides; it only names.
+//! What EC2, Auto Scaling and Systems Manager refuse, with their own codes and wording. The codes are contract:
+//! callers match them. Nothing here decides; it only names.
 
 use thiserror::Error;
 
-/// A refusal, as EC2 or Auto Scaling words it. Codes follow the page "Error codes for the Amazon EC2 API"
-/// and the service model of Auto Scaling (2011-01-01).
+/// A refusal, as EC2, Auto Scaling or Systems Manager words it. Codes follow the page "Error codes for the Amazon EC2
+/// API" and the service models of Auto Scaling (2011-01-01) and Systems Manager (2014-11-06).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ApiError {
     /// The operation is none that this cloud knows.
@@ -22,6 +22,12 @@ pub enum ApiError {
     /// Parameters that do not go together.
     #[error("{0}")]
     InvalidParameterCombination(String),
+    /// More requests to EC2 than the account may make.
+    #[error("Request limit exceeded.")]
+    RequestLimitExceeded,
+    /// More requests to Auto Scaling than the account may make.
+    #[error("Rate exceeded")]
+    Throttling,
     /// What `DryRun` answers instead of acting.
     #[error("Request would have succeeded, but DryRun flag is set.")]
     DryRunOperation,
@@ -31,9 +37,36 @@ pub enum ApiError {
     /// No such volume.
     #[error("The volume '{0}' does not exist.")]
     VolumeNotFound(String),
+    /// No such volumes, in a call that names several.
+    #[error("The volumes '{}' do not exist.", .0.join(", "))]
+    VolumesNotFound(Vec<String>),
     /// The volume has an attachment already.
     #[error("{0} is already attached to an instance")]
     VolumeInUse(String),
+    /// `CreateVolume` beyond what the account may have of a volume type.
+    #[error(
+        "You have exceeded your maximum {volume_type} storage limit of {limit_gib} GiB in this region."
+    )]
+    VolumeLimitExceeded {
+        /// The volume type.
+        volume_type: String,
+        /// How much of it the account may have.
+        limit_gib: u64,
+    },
+    /// A parameter that needs another one.
+    #[error("{0}")]
+    InvalidParameterDependency(String),
+    /// `ModifyVolume` before the last modification is done.
+    #[error("{0}")]
+    IncorrectModificationState(String),
+    /// `ModifyVolume` too often.
+    #[error(
+        "You've reached the maximum modification rate per volume limit. Wait at least 6 hours between modifications per EBS volume."
+    )]
+    VolumeModificationRateExceeded,
+    /// A volume that was never modified.
+    #[error("Modification for volume '{0}' does not exist.")]
+    ModificationNotFound(String),
     /// `DeleteVolume` of an attached volume.
     #[error("Volume {volume} is currently attached to {instance}")]
     VolumeAttached {
@@ -150,6 +183,44 @@ pub enum ApiError {
     /// More hooks than a group can have.
     #[error("{0}")]
     LimitExceeded(String),
+    /// More filters, or more values of one, than a describe takes.
+    #[error("The maximum number of {0} specified on a single call is {1}")]
+    FilterLimitExceeded(&'static str, usize),
+    /// An operation of a JSON service that this cloud does not know.
+    #[error("this cloud does not know the operation {0}")]
+    UnknownOperation(String),
+    /// Systems Manager's answer to a malformed request.
+    #[error("{0}")]
+    SsmValidation(String),
+    /// Systems Manager cannot send a command to these instances.
+    #[error("Instances [[{}]] not in a valid state for account {account}", instances.join(", "))]
+    InvalidInstanceId {
+        /// The instances.
+        instances: Vec<String>,
+        /// The account.
+        account: String,
+    },
+    /// One instance twice in a command.
+    #[error("You can't specify a managed node ID in more than one association.")]
+    DuplicateInstanceId,
+    /// No document of that name.
+    #[error("Document with name {0} does not exist.")]
+    InvalidDocument(String),
+    /// No such version of a document.
+    #[error("The document version {0} is not valid or does not exist.")]
+    InvalidDocumentVersion(String),
+    /// Parameters that the document does not take.
+    #[error("{0}")]
+    InvalidParameters(String),
+    /// A plugin that the document does not have.
+    #[error("{0}")]
+    InvalidPluginName(String),
+    /// No such command.
+    #[error("The specified command ID isn't valid.")]
+    InvalidCommandId,
+    /// No such command on that instance, or not yet to be seen.
+    #[error("The command ID and managed node ID you specified didn't match any invocations.")]
+    InvocationDoesNotExist,
     /// A page token that no describe gave out.
     #[error("The token '{0}' is invalid")]
     InvalidNextToken(String),
@@ -164,10 +235,17 @@ impl ApiError {
             Self::MissingParameter(_) => "MissingParameter",
             Self::InvalidParameterValue(_) | Self::DeviceInUse(_) => "InvalidParameterValue",
             Self::InvalidParameterCombination(_) => "InvalidParameterCombination",
+            Self::InvalidParameterDependency(_) => "InvalidParameterDependency",
+            Self::RequestLimitExceeded => "RequestLimitExceeded",
+            Self::Throttling => "Throttling",
             Self::DryRunOperation => "DryRunOperation",
             Self::ZoneNotFound(_) => "InvalidZone.NotFound",
-            Self::VolumeNotFound(_) => "InvalidVolume.NotFound",
+            Self::VolumeNotFound(_) | Self::VolumesNotFound(_) => "InvalidVolume.NotFound",
             Self::VolumeInUse(_) | Self::VolumeAttached { .. } => "VolumeInUse",
+            Self::VolumeLimitExceeded { .. } => "VolumeLimitExceeded",
+            Self::IncorrectModificationState(_) => "IncorrectModificationState",
+            Self::VolumeModificationRateExceeded => "VolumeModificationRateExceeded",
+            Self::ModificationNotFound(_) => "InvalidVolumeModification.NotFound",
             Self::ZoneMismatch { .. } => "InvalidVolume.ZoneMismatch",
             Self::IncorrectState(_) => "IncorrectState",
             Self::IncorrectInstanceState { .. } => "IncorrectInstanceState",
@@ -193,6 +271,17 @@ impl ApiError {
             Self::GroupExists(_) => "AlreadyExists",
             Self::GroupInUse => "ResourceInUse",
             Self::LimitExceeded(_) => "LimitExceeded",
+            Self::FilterLimitExceeded(..) => "FilterLimitExceeded",
+            Self::UnknownOperation(_) => "UnknownOperationException",
+            Self::SsmValidation(_) => "ValidationException",
+            Self::InvalidInstanceId { .. } => "InvalidInstanceId",
+            Self::DuplicateInstanceId => "DuplicateInstanceId",
+            Self::InvalidDocument(_) => "InvalidDocument",
+            Self::InvalidDocumentVersion(_) => "InvalidDocumentVersion",
+            Self::InvalidParameters(_) => "InvalidParameters",
+            Self::InvalidPluginName(_) => "InvalidPluginName",
+            Self::InvalidCommandId => "InvalidCommandId",
+            Self::InvocationDoesNotExist => "InvocationDoesNotExist",
             Self::InvalidNextToken(_) => "InvalidNextToken",
         }
     }
@@ -206,6 +295,7 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             Self::DryRunOperation => 412,
+            Self::RequestLimitExceeded => 503,
             _ => 400,
         }
     }

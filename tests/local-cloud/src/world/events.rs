@@ -104,6 +104,26 @@ impl World {
         self.events.push(CloudEvent { at: self.now, source, detail_type, body });
     }
 
+    /// `EBS Volume Notification` (Amazon EBS User Guide, "Amazon EventBridge events for Amazon EBS"). There is none
+    /// for an attachment that succeeds, nor for any detachment.
+    pub(super) fn announce_volume(&mut self, volume: &str, outcome: VolumeOutcome<'_>) {
+        let place = format!("{}:{}", self.config.region, self.config.account);
+        let mut resources = vec![format!("arn:aws:ec2:{place}:volume/{volume}")];
+        let VolumeOutcome { event, result, cause } = outcome;
+        if result == "failed" {
+            resources.extend(self.volumes.get(volume).and_then(|it| it.kms_key_id.clone()));
+        }
+        let request_id = if event == "attachVolume" { String::new() } else { self.new_uuid() };
+        self.announce(Announcement {
+            source: "aws.ec2",
+            detail_type: "EBS Volume Notification",
+            resources,
+            detail: json!({
+                "event": event, "result": result, "cause": cause, "request-id": request_id,
+            }),
+        });
+    }
+
     /// `EC2 Instance State-change Notification`.
     pub(super) fn announce_instance_state(&mut self, instance: &str, state: &str) {
         let arn = format!(
@@ -117,6 +137,17 @@ impl World {
             detail: json!({ "instance-id": instance, "state": state }),
         });
     }
+}
+
+/// What became of something that EBS did, as an event says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VolumeOutcome<'a> {
+    /// As in `createVolume`.
+    pub(super) event: &'static str,
+    /// As in `available` or `failed`.
+    pub(super) result: &'static str,
+    /// Why it failed, or nothing.
+    pub(super) cause: &'a str,
 }
 
 /// EventBridge writes times in whole seconds.

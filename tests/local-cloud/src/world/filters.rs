@@ -36,6 +36,21 @@ pub(super) trait Filtered {
     fn tags(&self) -> &Tags;
 }
 
+/// EC2 API Reference, "List and filter your resources": 50 filters and 200 values of each in one request.
+const FILTERS: usize = 50;
+const VALUES: usize = 200;
+
+/// Refuses filters that `T` does not have, and more than EC2 takes.
+pub(super) fn check_ec2<T: Filtered>(filters: &[Filter]) -> Result<(), ApiError> {
+    if filters.len() > FILTERS {
+        return Err(ApiError::FilterLimitExceeded("filters", FILTERS));
+    }
+    if filters.iter().any(|filter| filter.values.len() > VALUES) {
+        return Err(ApiError::FilterLimitExceeded("filter values", VALUES));
+    }
+    check::<T>(filters)
+}
+
 /// Refuses filters that `T` does not have.
 pub(super) fn check<T: Filtered>(filters: &[Filter]) -> Result<(), ApiError> {
     for Filter { name, .. } in filters {

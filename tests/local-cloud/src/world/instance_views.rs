@@ -3,7 +3,7 @@
 use super::World;
 use super::attachments::Attachment;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::instances::{Instance, check_instance_id};
 use super::launches::Market;
 use super::tags::Tags;
@@ -87,7 +87,7 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<InstanceView>, ApiError> {
-        check::<InstanceView>(filters)?;
+        check_ec2::<InstanceView>(filters)?;
         let volumes = self.volumes.all_shown(self.now);
         let shown = self.instances_shown(ids)?.into_iter();
         let found = shown

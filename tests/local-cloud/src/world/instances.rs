@@ -272,7 +272,7 @@ impl World {
         let Some(instance) = self.instances.get(id) else {
             return;
         };
-        if instance.generation != generation {
+        if instance.generation != generation || self.instance_held_up(id, instance.state) {
             return;
         }
         match instance.state {
@@ -307,7 +307,7 @@ impl World {
         };
         let visible = timings.terminated_visible;
         if let Some(span) = passes {
-            self.schedule(span, Due::Instance { instance: id.to_owned(), generation });
+            self.schedule_instance(id, state, span);
         }
         self.happened(Subject::instance(id), format!("{id} is {}", state.as_str()));
         match state {

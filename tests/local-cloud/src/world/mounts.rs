@@ -40,13 +40,16 @@ impl World {
         };
         let mut busy = Vec::new();
         for attachment in &mut found.attachments {
-            attachment.filesystem = Filesystem::Unmounted;
             if attachment.state == AttachmentState::Busy {
-                busy.push(attachment.instance.clone());
+                busy.push((attachment.instance.clone(), attachment.filesystem));
             }
+            attachment.filesystem = Filesystem::Unmounted;
         }
-        for instance in busy {
-            self.begin_detach(volume, &instance);
+        for (instance, before) in busy {
+            // What a running instance keeps for reasons of its own, it keeps.
+            if before == Filesystem::Mounted || !self.is_running(&instance) {
+                self.begin_detach(volume, &instance);
+            }
         }
     }
 

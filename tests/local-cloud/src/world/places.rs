@@ -2,7 +2,7 @@
 
 use super::World;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::tags::Tags;
 
 /// The id of the region's only VPC.
@@ -81,7 +81,7 @@ impl World {
         ids: &[String],
         filters: &[Filter],
     ) -> Result<Vec<Place>, ApiError> {
-        check::<Place>(filters)?;
+        check_ec2::<Place>(filters)?;
         for name in names {
             self.check_zone(name)?;
         }
@@ -100,7 +100,7 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<Place>, ApiError> {
-        check::<Place>(filters)?;
+        check_ec2::<Place>(filters)?;
         for id in ids {
             self.zone_of_subnet(id)?;
         }

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::instances::{Instance, InstanceState, StatusChecks};
 use super::tags::Tags;
 
@@ -66,7 +66,7 @@ impl World {
         scope: StatusScope,
         page: &PageRequest,
     ) -> Result<Page<InstanceStatus>, ApiError> {
-        check::<InstanceStatus>(filters)?;
+        check_ec2::<InstanceStatus>(filters)?;
         let found = self
             .instances_shown(ids)?
             .into_iter()

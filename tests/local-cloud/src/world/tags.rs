@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::World;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
@@ -123,7 +123,7 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<TagDescription>, ApiError> {
-        check::<Listed>(filters)?;
+        check_ec2::<Listed>(filters)?;
         let volumes = self.volumes.all_shown(self.now).into_iter();
         let volumes = volumes.map(|volume| (&volume.id, "volume", &volume.tags));
         let instances = self.instances.all_shown(self.now).into_iter();

@@ -4,7 +4,7 @@ use volume_pool::Timestamp;
 
 use super::World;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::launches::LaunchSpecification;
 use super::tags::{Tags, check_tags};
 
@@ -153,7 +153,7 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<LaunchTemplate>, ApiError> {
-        check::<LaunchTemplate>(filters)?;
+        check_ec2::<LaunchTemplate>(filters)?;
         for id in ids {
             self.template(&TemplateReference { id: Some(id.clone()), ..Default::default() })?;
         }

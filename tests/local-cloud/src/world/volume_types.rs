@@ -52,12 +52,16 @@ impl World {
                 "The parameter multiAttachEnabled is not supported for {volume_type} volumes."
             )));
         }
-        let encrypted = specification.encrypted.unwrap_or(specification.kms_key_id.is_some());
+        let encrypted = specification.encrypted.unwrap_or(false);
         if !encrypted && specification.kms_key_id.is_some() {
-            return Err(ApiError::InvalidParameterCombination(
+            return Err(ApiError::InvalidParameterDependency(
                 "The parameter KmsKeyId requires the parameter Encrypted to be set.".to_owned(),
             ));
         }
+        let kms_key_id = match &specification.kms_key_id {
+            Some(key) => Some(self.key_arn(key)),
+            None => encrypted.then(|| self.ebs_key()),
+        };
         Ok(Volume {
             id: id.to_owned(),
             zone: zone.to_owned(),
@@ -66,7 +70,7 @@ impl World {
             iops,
             throughput,
             encrypted,
-            kms_key_id: specification.kms_key_id.clone(),
+            kms_key_id,
             multi_attach,
             state: VolumeState::Creating,
             created_at: self.now,

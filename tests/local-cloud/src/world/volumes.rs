@@ -6,8 +6,8 @@ use super::World;
 use super::attachments::Attachment;
 use super::due::Due;
 use super::errors::ApiError;
-use super::events::Subject;
-use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
+use super::events::{Subject, VolumeOutcome};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
 use super::tags::{Tags, check_tags};
 use super::volume_types::VolumeSpecification;
 
@@ -22,7 +22,7 @@ pub enum VolumeState {
     InUse,
     /// Being deleted.
     Deleting,
-    /// Its creation failed, for a key that cannot be used for example.
+    /// Its hardware failed, and the data is lost.
     Error,
 }
 
@@ -69,7 +69,7 @@ pub struct Volume {
     pub throughput: Option<u32>,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// The key that encrypts it, if one was named.
+    /// The ARN of the key that encrypts it.
     pub kms_key_id: Option<String>,
     /// Whether several instances may attach it.
     pub multi_attach: bool,
@@ -88,6 +88,7 @@ pub struct Volume {
 pub(super) struct VolumeToken {
     request: CreateVolume,
     volume: String,
+    forgotten_at: Timestamp,
 }
 
 impl Filtered for Volume {
@@ -138,26 +139,17 @@ impl Filtered for Volume {
 impl World {
     /// `CreateVolume`. The volume is `creating` for a while; creation can still fail, which burns the token.
     pub fn create_volume(&mut self, request: CreateVolume) -> Result<Volume, ApiError> {
-        if let Some(known) = request.client_token.as_ref().and_then(|it| self.volume_tokens.get(it))
-        {
-            if known.request != request {
-                return Err(ApiError::IdempotentParameterMismatch(
-                    "The parameters do not match those of the original request".to_owned(),
-                ));
-            }
-            return match self.volumes.get(&known.volume) {
-                Some(volume) if volume.state != VolumeState::Error => Ok(volume.clone()),
-                _ => Err(ApiError::IdempotentParameterMismatch(
-                    "The client token you have provided is associated with a resource that is \
-                     already deleted. Please use a different client token."
-                        .to_owned(),
-                )),
-            };
-        }
         self.check_zone(&request.zone).map_err(|_| ApiError::ZoneNotFound(request.zone.clone()))?;
         check_tags(&request.tags)?;
+        check_client_token(request.client_token.as_deref())?;
         let id = self.new_id("vol");
         let volume = self.specified(&id, &request.zone, &request.specification)?;
+        // Before the token is looked at: a call that made its volume is refused when it is made again at the limit
+        // (found by the EBS CSI driver, kubernetes-sigs/aws-ebs-csi-driver d8a0ed2a).
+        self.check_storage(&volume)?;
+        if let Some(known) = self.known_token(&request)? {
+            return Ok(known);
+        }
         let volume = Volume { tags: request.tags.clone(), ..volume };
         self.volumes.insert(&id, volume.clone(), self.now);
         let span = self.config.timings.create_volume;
@@ -165,9 +157,16 @@ impl World {
         let text = format!("volume {id} is being created in {}", request.zone);
         self.happened(Subject::volume(&id), text);
         if let Some(token) = request.client_token.clone() {
-            self.volume_tokens.insert(token, VolumeToken { request, volume: id });
+            let forgotten_at = self.after(self.config.timings.volume_token);
+            self.volume_tokens.insert(token, VolumeToken { request, volume: id, forgotten_at });
         }
         Ok(volume)
+    }
+
+    /// From now on the account may have so much storage of each volume type. What instances bring with them at
+    /// their launch counts, but no launch is held back.
+    pub fn set_storage_limit(&mut self, limit_gib: Option<u64>) {
+        self.config.storage_limit_gib = limit_gib;
     }
 
     /// `DeleteVolume`: only what is attached to nothing.
@@ -199,12 +198,16 @@ impl World {
         filters: &[Filter],
         page: &PageRequest,
     ) -> Result<Page<Volume>, ApiError> {
-        check::<Volume>(filters)?;
+        check_ec2::<Volume>(filters)?;
         for id in ids {
             check_volume_id(id)?;
-            if self.volumes.shown(id, self.now).is_none() {
-                return Err(ApiError::VolumeNotFound(id.clone()));
-            }
+        }
+        let unknown = |id: &&String| self.volumes.shown(id, self.now).is_none();
+        let missing: Vec<String> = ids.iter().filter(unknown).cloned().collect();
+        match missing.as_slice() {
+            [] => {}
+            [one] => return Err(ApiError::VolumeNotFound(one.clone())),
+            _ => return Err(ApiError::VolumesNotFound(missing)),
         }
         let shown = self.volumes.all_shown(self.now).into_iter();
         let found = shown
@@ -226,24 +229,24 @@ impl World {
         self.volumes.values()
     }
 
-    /// From now on no volume can be created with this key. EBS finds out while it creates: the call succeeds,
-    /// the volume ends in `error`, and its client token is burned.
-    pub fn disable_key(&mut self, kms_key_id: &str) {
-        self.disabled_keys.insert(kms_key_id.to_owned());
-    }
-
+    /// Creation has had its time. One that fails leaves nothing behind but an event, and a token that is burned.
     pub(super) fn volume_created(&mut self, id: &str) {
-        let Some(volume) = self.volumes.get_mut(id, self.now) else {
-            return;
-        };
-        if volume.state != VolumeState::Creating {
+        if self.volumes.get(id).is_none_or(|volume| volume.state != VolumeState::Creating) {
             return;
         }
-        let usable =
-            !volume.kms_key_id.as_ref().is_some_and(|key| self.disabled_keys.contains(key));
-        volume.state = if usable { VolumeState::Available } else { VolumeState::Error };
-        let state = volume.state.as_str();
-        self.happened(Subject::volume(id), format!("volume {id} is {state}"));
+        if let Some(cause) = self.key_problem(id) {
+            self.happened(Subject::volume(id), format!("volume {id} is not created: {cause}"));
+            let (event, result) = ("createVolume", "failed");
+            self.announce_volume(id, VolumeOutcome { event, result, cause: &cause });
+            self.volumes.remove(id, self.now);
+            return;
+        }
+        if let Some(volume) = self.volumes.get_mut(id, self.now) {
+            volume.state = VolumeState::Available;
+        }
+        self.happened(Subject::volume(id), format!("volume {id} is available"));
+        let (event, result) = ("createVolume", "available");
+        self.announce_volume(id, VolumeOutcome { event, result, cause: "" });
     }
 
     pub(super) fn begin_delete(&mut self, id: &str) {
@@ -256,7 +259,47 @@ impl World {
     }
 
     pub(super) fn volume_deleted(&mut self, id: &str) {
+        self.modifications.remove(id);
         self.volumes.remove(id, self.now);
+        let (event, result) = ("deleteVolume", "deleted");
+        self.announce_volume(id, VolumeOutcome { event, result, cause: "" });
+    }
+
+    /// The volume that a client token stands for, if this is a request that was made before.
+    fn known_token(&self, request: &CreateVolume) -> Result<Option<Volume>, ApiError> {
+        let token = request.client_token.as_ref();
+        let Some(known) = token
+            .and_then(|token| self.volume_tokens.get(token))
+            .filter(|known| self.now < known.forgotten_at)
+        else {
+            return Ok(None);
+        };
+        if known.request != *request {
+            return Err(ApiError::IdempotentParameterMismatch(
+                "The parameters do not match those of the original request".to_owned(),
+            ));
+        }
+        match self.volumes.get(&known.volume) {
+            Some(volume) => Ok(Some(volume.clone())),
+            None => Err(ApiError::IdempotentParameterMismatch(
+                "The client token you have provided is associated with a resource that is already \
+                 deleted. Please use a different client token."
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn check_storage(&self, wanted: &Volume) -> Result<(), ApiError> {
+        let Some(limit_gib) = self.config.storage_limit_gib else {
+            return Ok(());
+        };
+        let volume_type = &wanted.volume_type;
+        let same = self.volumes.values().filter(|it| it.volume_type == *volume_type);
+        let used: u64 = same.map(|it| u64::from(it.size_gib)).sum();
+        if used + u64::from(wanted.size_gib) <= limit_gib {
+            return Ok(());
+        }
+        Err(ApiError::VolumeLimitExceeded { volume_type: volume_type.clone(), limit_gib })
     }
 }
 
@@ -268,4 +311,14 @@ pub(super) fn check_volume_id(id: &str) -> Result<(), ApiError> {
         )));
     }
     Ok(())
+}
+
+/// EC2 API Reference, "Ensuring idempotency": a token has at most 64 ASCII characters.
+fn check_client_token(token: Option<&str>) -> Result<(), ApiError> {
+    match token {
+        Some(token) if token.len() > 64 || !token.is_ascii() => Err(
+            ApiError::InvalidParameterValue(format!("Invalid value '{token}' for clientToken.")),
+        ),
+        _ => Ok(()),
+    }
 }

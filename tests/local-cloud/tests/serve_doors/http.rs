@@ -2,10 +2,10 @@
 
 use hyper::Request;
 use local_cloud::cloud::{CallOutcome, Cloud, Door, Options, StartError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::LIMIT;
-use crate::client::{PERSON, dynamodb, ec2, send};
+use crate::client::{PERSON, dynamodb, ec2, send, signature};
 use crate::function::quiet;
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_request_for_nothing_is_answered_with_what_there_is() {
     let reply = send(&cloud.endpoint(), Request::get("/"), String::new()).await.unwrap();
     assert_eq!(reply.status, 400);
     assert!(
-        reply.text.contains("this address answers EC2, Auto Scaling and DynamoDB"),
+        reply.text.contains("this address answers EC2, Auto Scaling, SSM and DynamoDB"),
         "{reply:?}"
     );
     cloud.shutdown().await;
@@ -47,6 +47,29 @@ async fn every_call_is_logged_and_answered_with_a_request_id_of_its_own() {
     assert_eq!(logged, [(Door::Ec2, "DescribeVolumes"), (Door::DynamoDb, "ListTables")]);
     assert!(calls.iter().all(|call| call.caller.is_none()));
     assert!(calls.iter().all(|call| call.outcome == CallOutcome::Answered(200)));
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
+async fn systems_manager_answers_in_json_at_the_same_address() {
+    let cloud = Cloud::start(quiet()).await.unwrap();
+    let call = |operation: &str, input: Value| {
+        let head = Request::post("/")
+            .header("authorization", signature(PERSON, "ssm"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("AmazonSSM.{operation}"));
+        let endpoint = cloud.endpoint();
+        async move { send(&endpoint, head, input.to_string()).await.unwrap() }
+    };
+    let listed = call("ListCommandInvocations", json!({})).await;
+    assert_eq!(listed.status, 200, "{listed:?}");
+    assert_eq!(listed.header("content-type"), "application/x-amz-json-1.1");
+    assert_eq!(listed.json(), json!({ "CommandInvocations": [] }));
+    let input = json!({ "DocumentName": "AWS-RunShellScript", "InstanceIds": ["i-0123"] });
+    let refused = call("SendCommand", input).await;
+    assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!("InvalidInstanceId")));
+    let logged = cloud.calls().pop().unwrap();
+    assert_eq!((logged.door, logged.operation.as_str()), (Door::Ssm, "SendCommand"));
     cloud.shutdown().await;
 }
 

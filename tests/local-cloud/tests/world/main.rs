@@ -3,16 +3,28 @@
 #[cfg(test)]
 mod attachments;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod creation;
+#[cfg(test)]
+mod describes;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod modifications;
+#[cfg(test)]
 mod query;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod staging;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod throttling;
 #[cfg(test)]
 mod volumes;

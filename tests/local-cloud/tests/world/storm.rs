@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use local_cloud::world::{
-    ActionName, AttachmentState, Config, Detachment, InstanceState, LifecycleResult, Transition,
-    VolumeState, World,
+    ActionName, AttachmentState, Config, Detachment, Document, DocumentEffect, InstanceState,
+    LifecycleResult, Pace, SendCommand, Step, Transition, VolumeSpecification, VolumeState, World,
 };
 
 use crate::staging::{group, hook, request, run, with};
@@ -25,7 +25,7 @@ fn meddle(world: &mut World, rng: &mut fastrand::Rng) {
     };
     let ids = std::slice::from_ref(&instance);
     let device = format!("/dev/sd{}", rng.char('f'..='h'));
-    match rng.u8(..12) {
+    match rng.u8(..16) {
         0 if volumes.len() < 40 => drop(world.create_volume(request(zone))),
         1 if instances.len() < 20 => drop(world.run_instances(run(zone))),
         2 | 3 => drop(world.attach_volume(&volume, &instance, &device)),
@@ -36,6 +36,25 @@ fn meddle(world: &mut World, rng: &mut fastrand::Rng) {
         8 => drop(world.terminate_instances(ids)),
         9 => drop(world.delete_volume(&volume)),
         10 => world.unmount(&volume),
+        11 => {
+            let wanted = larger(world, &volume);
+            drop(world.modify_volume(&volume, &wanted));
+        }
+        12 => drop(world.fail_volume(&volume)),
+        13 => {
+            let steps = [Step::Attach, Step::Detach, Step::Release, Step::Stop, Step::Terminate];
+            let (step, id) =
+                (steps[rng.usize(..steps.len())], [&volume, &instance][rng.usize(..2)]);
+            match rng.u8(..3) {
+                0 => world.set_pace(id, step, Pace::NeverEnds),
+                1 => world.set_pace(id, step, Pace::Takes(Duration::from_secs(rng.u64(..90)))),
+                _ => world.reset_pace(id, step),
+            }
+        }
+        14 => {
+            let (document, instances) = ("leave".to_owned(), ids.to_vec());
+            drop(world.send_command(SendCommand { document, instances, ..Default::default() }));
+        }
         _ => {
             let waiting = world.actions().next().map(|it| (it.hook.clone(), it.instance.clone()));
             if let Some((hook, instance)) = waiting {
@@ -45,6 +64,12 @@ fn meddle(world: &mut World, rng: &mut fastrand::Rng) {
             }
         }
     }
+}
+
+/// One GiB more than the volume has.
+fn larger(world: &World, volume: &str) -> VolumeSpecification {
+    let size_gib = world.volume(volume).map(|it| it.size_gib + 1).ok();
+    VolumeSpecification { size_gib, ..VolumeSpecification::default() }
 }
 
 fn check(world: &World) {
@@ -76,6 +101,8 @@ fn no_order_of_calls_breaks_what_ec2_guarantees() {
     for seed in 0..60 {
         let mut world = with(Config { seed, ..Config::default() });
         let mut rng = fastrand::Rng::with_seed(seed);
+        let effect = DocumentEffect::Unmounts;
+        world.put_document("leave", Document { effect, ..Document::default() });
         let hooks =
             vec![hook("join", Transition::Launching), hook("leave", Transition::Terminating)];
         group(&mut world, 4, &["a", "b"], hooks);

@@ -31,23 +31,6 @@ fn one_client_token_is_one_volume_and_one_request() {
 }
 
 #[test]
-fn a_creation_that_failed_burns_its_token() {
-    let mut world = world();
-    world.disable_key("key-1");
-    let specification = VolumeSpecification {
-        encrypted: Some(true),
-        kms_key_id: Some("key-1".to_owned()),
-        ..request("a").specification
-    };
-    let asked = CreateVolume { specification, client_token: Some("t".to_owned()), ..request("a") };
-    let volume = world.create_volume(asked.clone()).unwrap().id;
-    pass(&mut world, 5);
-    assert_eq!(world.volume(&volume).unwrap().state, VolumeState::Error);
-    let refused = world.create_volume(asked).unwrap_err();
-    assert_eq!(refused.code(), "IdempotentParameterMismatch");
-}
-
-#[test]
 fn what_ebs_does_not_offer_is_refused() {
     let mut world = world();
     let with = |change: fn(&mut VolumeSpecification)| {
