@@ -40,6 +40,8 @@ pub struct Answers {
     pub created: BTreeMap<VolumeName, VolumeId>,
     /// Volumes whose creation EC2 refused, by their names in the slot, and how.
     pub create_refused: BTreeMap<VolumeName, Refusal>,
+    /// How often EC2 refused to create one.
+    pub creations_refused: u32,
     /// What `StopInstances` was answered.
     pub stop: Option<Result<(), Refusal>>,
     /// Resources whose tags were set.
@@ -92,6 +94,7 @@ impl Answers {
                 self.created.insert(name, volume);
             }
             Err(refusal) => {
+                self.creations_refused += 1;
                 self.create_refused.insert(name, refusal);
             }
         }

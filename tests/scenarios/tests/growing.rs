@@ -193,3 +193,48 @@ fn an_instance_killed_while_its_slot_is_created_leaves_the_slot_to_the_next() {
         assert!(owned <= 4, "killed at call {call}: {owned} volumes");
     }
 }
+
+fn alarm_names(stage: &Stage) -> Vec<&'static str> {
+    let alarms = stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    alarms.map(volume_pool::decide::Alarm::name).collect()
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_named_and_once_it_can_the_launch_goes_on() {
+    let policy = r#"{"pool":"cassandra","volumes":[{"name":"data","device":"/dev/sdf",
+        "template":{"sizeGiB":20,"kmsKeyId":"alias/db"}}]}"#;
+    let mut stage = stage(11);
+    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(policy))).unwrap();
+    stage.run_for(Duration::from_mins(5)).unwrap();
+    assert!(stage.volumes_in_service().is_empty());
+    assert!(tagged(&stage).is_empty(), "a volume that vanished is no volume");
+    assert!(alarm_names(&stage).contains(&"creation-failed"));
+    stage.cloud.world().enable_key("alias/db");
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+    settle(&mut stage).unwrap();
+    assert_eq!(tagged(&stage).len(), 1);
+    let owners = stage.leases.records().into_iter();
+    assert_eq!(owners.filter(|record| matches!(record, Record::Volume(_))).count(), 1);
+}
+
+#[test]
+fn with_the_accounts_quota_used_up_the_launch_waits_and_takes_what_comes_free() {
+    let mut stage = grown(stage(12), 1, TEMPLATE).unwrap();
+    let held = tagged(&stage);
+    let used: u64 = stage.cloud.world().volumes().map(|volume| u64::from(volume.size_gib)).sum();
+    // Room for root volumes, none for another volume of the pool.
+    stage.cloud.world().set_storage_limit(Some(used + 19));
+    stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
+    stage.run_for(Duration::from_mins(3)).unwrap();
+    assert_eq!(tagged(&stage), held);
+    assert!(alarm_names(&stage).contains(&"creation-failed"));
+    stage.cloud.world().set_desired_capacity("cassandra", 1).unwrap();
+    stage
+        .run_until(LONG, |stage| {
+            let group = stage.cloud.world().group("cassandra").unwrap().members.len();
+            group == 1 && stage.volumes_in_service().len() == 1
+        })
+        .unwrap();
+    settle(&mut stage).unwrap();
+    assert_eq!(tagged(&stage), held);
+}

@@ -31,8 +31,8 @@ const HOPELESS_AFTER: Duration = Duration::from_mins(1);
 const VANISHED_AFTER: Duration = Duration::from_mins(1);
 /// How long EC2 may take to show, by its tag, a volume whose creation was not answered.
 const UNANSWERED_FOR: Duration = Duration::from_mins(2);
-/// How often a volume is tried to be created for one slot.
-const MOST_ATTEMPTS: u32 = 3;
+/// How many refused creations are tried again at once; reconcile goes on after that.
+const REFUSALS: u32 = 3;
 
 /// A claim that waits in the queue of a zone.
 #[derive(Clone, Copy)]
@@ -399,7 +399,7 @@ fn refused(
             reason,
         ));
     }
-    (*refusal == Refusal::TokenBurned && planned.attempt < MOST_ATTEMPTS)
+    (*refusal == Refusal::TokenBurned && seen.answers.creations_refused < REFUSALS)
         .then(|| next_attempt(claim, slot, planned, now))
 }
 
@@ -441,11 +441,7 @@ fn not_ready(
         let reason = Reason::CreatingVolume { volume: volume.clone() };
         return Some(match failed {
             None => look(seen, reason),
-            Some(problem) if planned.attempt < MOST_ATTEMPTS => {
-                next_attempt(claim, slot, planned, now)
-                    .with_alarm(Some(Alarm::CreationFailed { problem }))
-            }
-            Some(problem) => rest(true, None, Reason::CreationRefused { problem: problem.clone() })
+            Some(problem) => next_attempt(claim, slot, planned, now)
                 .with_alarm(Some(Alarm::CreationFailed { problem })),
         });
     }
