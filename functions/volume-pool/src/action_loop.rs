@@ -29,9 +29,11 @@ use crate::zone::{Candidates, ZoneView};
 
 /// How often the loop starts over, after lost races or failed calls, before it leaves the rest to a later run.
 const MOST_RESTARTS: u32 = 24;
-/// The first pause of a series of looks, and the longest.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+/// The first pause of a series, and the longest; each is half as long again as the one before.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How many looks follow each other at the shortest pause: attachments take 1 to 4 s, and a node that is down waits.
+const QUICK_LOOKS: u32 = 16;
 
 /// The loop for one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -576,10 +578,15 @@ impl ActionLoop {
     }
 
     fn pause(&mut self, after: After) -> Request {
-        let step = self.seen.answers.polls.min(8);
+        let polls = self.seen.answers.polls;
+        // A call that failed is not made more often than that helps.
+        let step = match after {
+            After::Observe => polls.saturating_sub(QUICK_LOOKS),
+            After::StartOver => polls,
+        };
+        let step = step.min(8);
         self.seen.answers.polls += 1;
         self.state = State::Pausing(after);
-        // 250 ms growing by half each time: attachments take 1 to 4 s.
         let pause = (0..step).fold(SHORTEST_PAUSE, |pause, _| pause * 3 / 2);
         Request::Pause(pause.min(LONGEST_PAUSE))
     }

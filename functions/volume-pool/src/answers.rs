@@ -144,6 +144,7 @@ impl Answers {
                 self.detachments += 1;
             }
             (Effect::Detach(volume), Err(Refusal::NotAttached)) => {
+                self.attaching.remove(&volume);
                 self.not_attached.insert(volume);
             }
             (Effect::Detach(volume), Err(refusal)) => {

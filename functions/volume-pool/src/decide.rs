@@ -276,7 +276,7 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
 }
 
 fn look_again(seen: &Observation, reason: Reason) -> Decision {
-    const LOOKS: u32 = 8;
+    const LOOKS: u32 = 12;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }
 

@@ -643,7 +643,7 @@ fn an_announced_running_state_is_polled_for() {
     situation.runs_as(InstanceState::Pending);
     situation.subject.hint = Some(InstanceState::Running);
     situation.gives(&Step::Poll, &Reason::InstancePending);
-    situation.seen.answers.polls = 4;
+    situation.seen.answers.polls = 8;
     situation.rests(Some(launch_action()), &Reason::InstancePending);
 }
 
@@ -668,6 +668,7 @@ fn an_attachment_that_just_ends_or_hangs_is_not_taken_for_attached() {
 #[test]
 fn a_volume_that_the_describe_shows_available_after_an_accepted_attach_is_not_attached_again() {
     let mut situation = Situation::leased();
+    situation.tags_are_set();
     situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(9))]);
     situation.gives(&Step::Poll, &attaching(1));
     situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(10))]);
@@ -722,10 +723,23 @@ fn another_device_is_neither_taken_on_the_instance_nor_meant_for_another_volume_
     assert_eq!(written_slot(&transaction).volumes[0].device, device("/dev/sdi"));
 }
 
+#[test]
+fn the_time_that_ec2_takes_to_attach_is_used_to_set_the_tags() {
+    let mut situation = Situation::leased();
+    situation.show(on(1, 1, AttachmentState::Attaching));
+    situation.gives(&Step::Poll, &attaching(1));
+    situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(1))]);
+    let Step::Effect(Effect::Tag(resource, _)) = situation.decided().step else {
+        panic!("{:?}", situation.decided());
+    };
+    assert_eq!(resource, instance(1).to_string());
+}
+
 /// The describe of the instance may be ahead of the describe of the volume.
 #[test]
 fn a_device_that_this_very_attachment_took_is_no_reason_for_another_one() {
     let mut situation = Situation::leased();
+    situation.tags_are_set();
     situation.seen.answers.attaching = BTreeMap::from([(volume(1), seconds_ago(1))]);
     situation.seen.described.instance.as_mut().unwrap().devices.push("/dev/sdf".to_owned());
     situation.gives(&Step::Poll, &attaching(1));
@@ -763,7 +777,7 @@ fn a_volume_on_a_recent_holder_is_waited_for_and_never_forced() {
     situation.show(on(1, 90, AttachmentState::Attached));
     let reason = Reason::OnEarlierHolder { volume: volume(1), instance: instance(90) };
     situation.gives(&Step::Poll, &reason);
-    situation.seen.answers.polls = 4;
+    situation.seen.answers.polls = 8;
     situation.rests(Some(launch_action()), &reason);
 }
 
@@ -1051,7 +1065,7 @@ fn an_instance_that_does_not_wait_yet_is_looked_at_again_and_then_come_back_to()
         situation.shown_as(LifecycleState::Pending);
         let reason = Reason::NotYetWaiting { state: "Pending".to_owned() };
         situation.gives(&Step::Poll, &reason);
-        situation.seen.answers.polls = 8;
+        situation.seen.answers.polls = 12;
         situation.rests(None, &reason);
     }
 }
@@ -1063,7 +1077,7 @@ fn a_waiter_that_auto_scaling_does_not_show_is_not_let_go() {
     situation.subject.event = None;
     situation.claim().answered = Some(ActionResult::Continue);
     situation.gives(&Step::Poll, &Reason::NotInGroup);
-    situation.seen.answers.polls = 8;
+    situation.seen.answers.polls = 12;
     situation.rests(None, &Reason::NotInGroup);
 }
 

@@ -197,7 +197,7 @@ fn an_announced_stop_that_the_describe_does_not_show_yet_is_polled_for() {
     situation.subject.hint = Some(InstanceState::Stopped);
     situation.runs_as(InstanceState::Stopping);
     situation.gives(&Step::Poll, &Reason::Stopping);
-    situation.seen.answers.polls = 12;
+    situation.seen.answers.polls = 22;
     situation.rests(Some(terminate_action()), &Reason::Stopping);
 }
 
@@ -240,7 +240,7 @@ fn a_detachment_that_hangs_is_left_to_events_with_the_slot_still_releasing() {
         let mut situation = Situation::leaving(LeaveMode::Detach);
         situation.show(on(1, 1, state));
         situation.gives(&Step::Poll, &Reason::Detaching { volume: volume(1) });
-        situation.seen.answers.polls = 12;
+        situation.seen.answers.polls = 22;
         situation.rests(Some(terminate_action()), &Reason::Detaching { volume: volume(1) });
     }
 }
@@ -489,7 +489,7 @@ fn a_leaving_instance_that_ec2_does_not_show_for_once_is_looked_at_again_and_not
     situation.seen.described.instance = None;
     situation.show(available(1));
     situation.gives(&Step::Poll, &Reason::InstanceNotShown);
-    situation.seen.answers.polls = 8;
+    situation.seen.answers.polls = 12;
     situation.rests(Some(terminate_action()), &Reason::InstanceNotShown);
 }
 

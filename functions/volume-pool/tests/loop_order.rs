@@ -601,7 +601,7 @@ fn out_of_time_it_begins_nothing_new_and_rests_with_work_left() {
 fn a_volume_that_never_comes_is_polled_with_growing_pauses_and_then_left() {
     let mut world =
         launch_with_a_free_slot().with_claim(leased_claim()).with(Record::Slot(leased_slot()));
-    world.volumes.insert(volume(1), on(1, 90, AttachmentState::Attached));
+    world.volumes.insert(volume(1), on(1, 1, AttachmentState::Attaching));
     let mut run = Run::of_loop(launch(), world);
     let mut pauses = Vec::new();
     while !matches!(run.request, Request::Finish(_)) {
@@ -610,8 +610,10 @@ fn a_volume_that_never_comes_is_polled_with_growing_pauses_and_then_left() {
         }
         run.step();
     }
-    assert_eq!(pauses.len(), 4);
-    assert!(pauses.is_sorted() && pauses[0] < pauses[3], "{pauses:?}");
+    assert_eq!(pauses.len(), 22);
+    // EC2 takes 1 to 4 s for most: those are looked for often.
+    assert!(pauses[..16].iter().all(|pause| *pause == pauses[0]), "{pauses:?}");
+    assert!(pauses[15..].is_sorted() && pauses[15] < pauses[21], "{pauses:?}");
     assert_eq!(run.only(&["RecordLifecycleActionHeartbeat", "commit rest"]).len(), 2);
 }
 

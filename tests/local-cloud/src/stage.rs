@@ -30,8 +30,6 @@ use trace::Trace;
 
 /// What hook names of ours begin with.
 pub const HOOK_PREFIX: &str = "stateful-asg";
-/// How many milliseconds one call takes, at least and at most.
-const CALL_MILLIS: (u64, u64) = (5, 60);
 /// How many milliseconds an event is under way, at least and at most.
 const DELIVERY_MILLIS: (u64, u64) = (100, 400);
 /// How often reconcile runs, and how long Lambda waits before it tries a failed event again.
@@ -71,6 +69,8 @@ pub struct Stage {
     pub cloud: InProcess,
     /// The records.
     pub leases: MemoryLeases,
+    /// How many milliseconds one call takes, at least and at most.
+    pub call_millis: (u64, u64),
     /// How often each event is delivered.
     pub copies: usize,
     /// What goes wrong, at the call of this number, counted over all invocations from 1.
@@ -122,6 +122,7 @@ impl Stage {
         Self {
             cloud: InProcess::new(World::new(config, now)),
             leases: MemoryLeases::default(),
+            call_millis: (5, 60),
             copies: 1,
             fault: None,
             retries: true,

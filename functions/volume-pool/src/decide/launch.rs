@@ -139,10 +139,17 @@ fn verify(
             return set_apart(subject, seen, now, (claim, slot), &wanted.volume, problem);
         }
     }
-    for volume in &slot.volumes {
-        if let Some(decision) = bring(subject, seen, now, (claim, slot), volume, &action) {
-            return decision;
+    let undone = slot
+        .volumes
+        .iter()
+        .find_map(|volume| bring(subject, seen, now, (claim, slot), volume, &action));
+    match undone {
+        // The time that EC2 takes to attach a volume is time to set the tags in.
+        Some(waiting) if waiting.step == Step::Poll && !seen.answers.attaching.is_empty() => {
+            return tag(subject, seen, slot).unwrap_or(waiting);
         }
+        Some(decision) => return decision,
+        None => {}
     }
     if let Some(decision) = tag(subject, seen, slot) {
         return decision;
@@ -290,7 +297,7 @@ fn take_off(seen: &Observation, volume: VolumeId, reason: Reason) -> Decision {
 
 /// Something is under way at EC2 that takes seconds: look a few times, then leave it to whoever comes next.
 pub(super) fn look(seen: &Observation, reason: Reason) -> Decision {
-    const LOOKS: u32 = 10;
+    const LOOKS: u32 = 22;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }
 
@@ -410,7 +417,7 @@ fn missing_tags(
 /// Nothing can be done at this moment: a few more looks, then someone comes back. What an event has announced is
 /// worth looking for; an instance that is just starting is not, the event `running` brings it up again.
 fn wait(subject: &Subject, seen: &Observation, action: &Action, reason: Reason) -> Decision {
-    const LOOKS: u32 = 4;
+    const LOOKS: u32 = 8;
     let starting = seen
         .described
         .instance

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::transition;
 
 /// How many looks a volume gets to be detached before someone comes back to it.
-const LOOKS: u32 = 12;
+const LOOKS: u32 = 22;
 /// How often a detachment is asked for in one run.
 const DETACH_TRIES: u32 = 6;
 /// A volume that EC2 has not shown for this long is missing.

@@ -317,6 +317,12 @@ impl Situation {
         situation
     }
 
+    /// The tags of the volume and of the instance were set in this run.
+    pub(crate) fn tags_are_set(&mut self) {
+        let resources = [volume(1).to_string(), instance(1).to_string()];
+        self.seen.answers.tagged.extend(resources);
+    }
+
     /// The policy that the claim goes by.
     pub(crate) fn policy_mut(&mut self) -> &mut Policy {
         self.seen.claim.as_mut().unwrap().policy.as_mut().unwrap()

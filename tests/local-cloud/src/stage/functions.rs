@@ -11,7 +11,7 @@ use volume_pool::ports::{PortError, Ports};
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
 
-use super::{CALL_MILLIS, Delivery, Fault, HOOK_PREFIX, MINUTE, Stage};
+use super::{Delivery, Fault, HOOK_PREFIX, MINUTE, Stage};
 
 /// The timeout of the functions, and how long the last call of one may go on for.
 const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -222,7 +222,7 @@ impl Stage {
     }
 
     fn one_call(&mut self) -> Duration {
-        let (least, most) = CALL_MILLIS;
+        let (least, most) = self.call_millis;
         Duration::from_millis(self.rng.u64(least..=most))
     }
 }
