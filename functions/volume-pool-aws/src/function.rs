@@ -216,10 +216,11 @@ fn summary(part: &LoopReport) -> (&'static str, String, String) {
             continue;
         }
         let separator = if steps.is_empty() { "" } else { "; " };
-        let _ = write!(steps, "{separator}{} ({})", step.step, step.reason);
+        let _ = write!(steps, "{separator}{}", step.step);
         if repeated > 0 {
             let _ = write!(steps, " x{}", repeated + 1);
         }
+        let _ = write!(steps, " ({})", step.reason);
         repeated = 0;
     }
     let slot = part.journal.slot.as_ref().map(ToString::to_string).unwrap_or_default();
