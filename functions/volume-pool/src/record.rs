@@ -544,6 +544,17 @@ pub struct WaitingMark {
     pub since: Timestamp,
     /// Who waits.
     pub instance: InstanceId,
+    /// Its policy's `staleAfterHours`: a slot idle for longer is not for it, and not kept for it either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_hours: Option<u32>,
+}
+
+impl WaitingMark {
+    /// The mark of a claim that has stood in this place's queue since then.
+    pub fn new(claim: &Claim, place: Place, since: Timestamp) -> Self {
+        let stale_after_hours = claim.policy.as_ref().and_then(|policy| policy.stale_after_hours);
+        Self { place, since, instance: claim.instance.clone(), stale_after_hours }
+    }
 }
 
 /// Stands for a free slot, and holds all of it: written in every transaction that changes the slot, it is never

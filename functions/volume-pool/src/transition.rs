@@ -192,7 +192,7 @@ pub fn enqueue(
         next.action = Some(action.clone());
         next.answered = None;
     }
-    let mark = WaitingMark { place, since: now, instance: claim.instance.clone() };
+    let mark = WaitingMark::new(&next, place, now);
     let mut writes = vec![moved(next, now), Write::Put(Record::Waiting(mark), Expect::Mark)];
     if let Some((group, expect)) = group {
         writes.push(Write::Put(Record::Group(group), expect));
@@ -321,7 +321,7 @@ pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> O
         Phase::Leased { .. } => {
             let (place, since) = (slot.place(), now);
             next.phase = Phase::Waiting { place: place.clone(), since };
-            let mark = WaitingMark { place, since, instance: claim.instance.clone() };
+            let mark = WaitingMark::new(claim, place, since);
             writes.push(Write::Put(Record::Waiting(mark), Expect::Mark));
             writes.push(Write::Delete(held_key(slot)));
         }

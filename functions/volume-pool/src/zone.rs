@@ -1,6 +1,7 @@
 //! A pool's zone as a waiting launch sees it: who waits, what is free, what is coming, and what might be adopted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::ids::{InstanceId, SlotId, VolumeId};
 use crate::observation::{Volume, tags};
@@ -52,6 +53,37 @@ impl ZoneView {
         }
         view
     }
+}
+
+impl ZoneView {
+    /// The free slots that are left when every earlier waiter has taken the best that is not too old for it, in order.
+    pub fn left(&self, now: Timestamp) -> Vec<&Slot> {
+        let mut left: Vec<&Slot> = self.free.iter().collect();
+        for waiter in &self.earlier {
+            let best = left.iter().position(|slot| !stale(waiter.stale_after_hours, slot, now));
+            if let Some(best) = best {
+                left.remove(best);
+            }
+        }
+        left
+    }
+
+    /// How many earlier waiters find nothing among the free slots: they are due what comes free next.
+    pub fn unserved(&self, now: Timestamp) -> usize {
+        self.earlier.len() - (self.free.len() - self.left(now).len())
+    }
+}
+
+/// A slot that was idle for too long: its data may do harm (a Cassandra node back after `gc_grace` resurrects deleted
+/// rows), so a person decides. Where no release is on record, the age of its youngest volume counts.
+pub fn stale(after_hours: Option<u32>, slot: &Slot, now: Timestamp) -> bool {
+    let Some(hours) = after_hours else {
+        return false;
+    };
+    let created = slot.volumes.iter().map(|volume| volume.created_at).max();
+    slot.released_at.or(created).is_none_or(|idle_since| {
+        now.since(idle_since) >= Duration::from_secs(u64::from(hours) * 3600)
+    })
 }
 
 impl Candidates {

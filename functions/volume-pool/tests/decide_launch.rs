@@ -381,7 +381,10 @@ fn a_stale_slot_is_nobodys_turn_not_even_its_earlier_holders() {
     let stale = Slot { released_at: Some(hours_ago(90)), ..free_slot(0) };
     situation.zone().free = vec![stale, free_slot(3)];
     situation.gives_transaction("lease", &slot_free(3));
+    // An earlier waiter whose policy knows no such limit takes the stale one, another one would take the fresh one.
     situation.zone().earlier = vec![earlier_waiter(2)];
+    situation.gives_transaction("lease", &slot_free(3));
+    situation.zone().earlier[0].stale_after_hours = Some(24);
     situation.gives(&Step::Look(Look::Candidates(place())), &Reason::LookForVolumes);
 }
 

@@ -72,8 +72,7 @@ fn held(slot: &Slot, holder: &InstanceId) -> Record {
 fn store(claim: &Claim, slot: &Slot) -> ReferenceStore {
     let mut records = vec![Record::Claim(claim.clone()), Record::Slot(slot.clone())];
     if let Phase::Waiting { place, since } = &claim.phase {
-        let mark =
-            WaitingMark { place: place.clone(), since: *since, instance: claim.instance.clone() };
+        let mark = WaitingMark::new(claim, place.clone(), *since);
         records.push(Record::Waiting(mark));
     }
     match &slot.state {
@@ -150,7 +149,7 @@ fn enqueue_writes_the_claim_its_mark_and_the_groups_policy() {
     assert_eq!((next.version, expect), (8, Expect::Version(7)));
     assert_eq!(next.phase, Phase::Waiting { place: place(), since: NOW });
     assert_eq!((next.answered, &next.policy, next.since), (None, &Some(policy()), NOW));
-    let mark = WaitingMark { place: place(), since: NOW, instance: instance(1) };
+    let mark = WaitingMark::new(&claim, place(), NOW);
     assert!(puts(&transaction, Record::Waiting(mark), Expect::Mark));
     assert!(puts(&transaction, Record::Group(news), Expect::Version(4)));
     assert_eq!(transaction.wakes, None);
@@ -306,7 +305,7 @@ fn a_quarantined_slots_launching_holder_goes_to_the_end_of_the_queue() {
     let (next, expect) = written_claim(&transaction);
     assert_eq!(next.phase, Phase::Waiting { place: place(), since: NOW });
     assert_eq!(expect, Expect::Version(7));
-    let mark = WaitingMark { place: place(), since: NOW, instance: instance(1) };
+    let mark = WaitingMark::new(&claim(), place(), NOW);
     assert!(puts(&transaction, Record::Waiting(mark), Expect::Mark));
 }
 
@@ -592,8 +591,7 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
         match record {
             Record::Claim(claim) => {
                 if let Some((place, since)) = claim.queued() {
-                    let (place, instance) = (place.clone(), claim.instance.clone());
-                    wanted.push(Record::Waiting(WaitingMark { place, since, instance }));
+                    wanted.push(Record::Waiting(WaitingMark::new(claim, place.clone(), since)));
                 }
             }
             Record::Slot(slot) => match &slot.state {

@@ -79,3 +79,22 @@ fn a_replacement_is_in_service_within_a_second_of_its_volume_coming_free() {
         assert!(took <= Duration::from_secs(1), "seed {seed}: {took:?}");
     }
 }
+
+/// Two groups share a pool. The first group's policy leaves old slots to a person; the second group's does not.
+#[test]
+fn a_slot_that_is_too_old_for_an_earlier_waiter_is_not_kept_from_a_later_one() {
+    let mut stage = stage(3);
+    scenarios::tagged_volume(&stage, scenarios::ZONE, &[]).unwrap();
+    stage.run_for(Duration::from_hours(30)).unwrap();
+    let careful = r#"{"pool":"cassandra","whenEmpty":"wait","staleAfterHours":24}"#;
+    let plain = r#"{"pool":"cassandra","whenEmpty":"wait"}"#;
+    for (name, policy) in [("careful", careful), ("plain", plain)] {
+        let hooks = scenarios::hooks(Some(policy));
+        scenarios::group(&stage, name, 1, &[scenarios::ZONE], hooks).unwrap();
+        stage.run_for(Duration::from_mins(1)).unwrap();
+    }
+    stage
+        .run_until(LONG, |stage| !instances(stage, "plain", LifecycleState::InService).is_empty())
+        .unwrap();
+    assert_eq!(instances(&stage, "careful", LifecycleState::PendingWait).len(), 1);
+}

@@ -1,9 +1,7 @@
 //! A waiting claim: which free slot, or what it waits for.
 //!
-//! Nobody overtakes an earlier waiter: the k-th waiter takes the k-th free slot, so that a crowd does not fight over
-//! one, and leaves what the earlier ones are due.
-
-use std::time::Duration;
+//! Nobody overtakes an earlier waiter: each takes the best that those before it leave, so that a crowd does not fight
+//! over one.
 
 use super::grow::{self, Waiter};
 use super::{Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest};
@@ -13,7 +11,7 @@ use crate::policy::Policy;
 use crate::record::{Claim, ComingMark, Place, Slot};
 use crate::time::Timestamp;
 use crate::transition;
-use crate::zone::ZoneView;
+use crate::zone::{ZoneView, stale};
 
 pub(super) fn decide(
     subject: &Subject,
@@ -27,7 +25,7 @@ pub(super) fn decide(
         return commit(None, Reason::RecordsDisagree);
     };
     let fresh = fresh(policy, zone, now);
-    if let Some((slot, reason)) = due(subject, seen, claim, zone, &fresh) {
+    if let Some((slot, reason)) = due(subject, seen, claim, &zone.left(now), &fresh) {
         return commit(transition::lease(claim, slot, now, &reason.to_string()), reason);
     }
     let alarms = match adopt::decide(seen, policy, zone, place) {
@@ -36,7 +34,7 @@ pub(super) fn decide(
     };
     let rank = zone.earlier.len();
     let mut decision = if fresh.is_empty() {
-        let Some(ComingMark { slot, holder, .. }) = zone.coming.get(rank) else {
+        let Some(ComingMark { slot, holder, .. }) = zone.coming.get(zone.unserved(now)) else {
             let waiter = Waiter { claim, place, zone, policy, action: &action };
             return grow::decide(waiter, seen, now, zone.free.len(), alarms);
         };
@@ -53,30 +51,28 @@ pub(super) fn decide(
 
 /// The free slots whose data is not too old, best first.
 pub(super) fn fresh<'a>(policy: &Policy, zone: &'a ZoneView, now: Timestamp) -> Vec<&'a Slot> {
-    zone.free.iter().filter(|slot| !stale(policy, slot, now)).collect()
+    zone.free.iter().filter(|slot| !stale(policy.stale_after_hours, slot, now)).collect()
 }
 
-/// The free slot that this waiter is due: one is left to each waiter before it.
+/// The free slot that this waiter is due: each waiter before it is left the best that it may take.
 fn due<'a>(
     subject: &Subject,
     seen: &Observation,
     claim: &Claim,
-    zone: &ZoneView,
+    left: &[&'a Slot],
     fresh: &[&'a Slot],
 ) -> Option<(&'a Slot, Reason)> {
-    let rank = zone.earlier.len();
-    if rank >= fresh.len() {
-        return None;
-    }
+    let mut mine = left.iter().filter(|slot| fresh.iter().any(|fresh| fresh.id == slot.id));
+    let best = mine.next()?;
     if let Some(slot) = fresh.iter().find(|slot| Some(&slot.id) == claim.last_slot.as_ref()) {
         return Some((slot, Reason::HeldBefore { slot: slot.id.clone() }));
     }
-    let choice = match seen.answers.lost_races {
-        0 => rank,
+    let slot = match seen.answers.lost_races {
+        0 => best,
         // Who lost a race takes another one, so that the losers do not meet again at the next.
-        lost => scatter(subject, lost) % fresh.len(),
+        lost => fresh.get(scatter(subject, lost) % fresh.len())?,
     };
-    fresh.get(choice).map(|slot| (*slot, Reason::SlotFree { slot: slot.id.clone() }))
+    Some((slot, Reason::SlotFree { slot: slot.id.clone() }))
 }
 
 /// A number that differs between instances and attempts (FNV-1a).
@@ -86,18 +82,6 @@ fn scatter(subject: &Subject, attempt: u32) -> usize {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     usize::try_from(hash >> 33).unwrap_or_default()
-}
-
-/// A slot that was idle for too long: its data may do harm (a Cassandra node back after `gc_grace` resurrects deleted
-/// rows), so a person decides. Where no release is on record, the age of its youngest volume counts.
-fn stale(policy: &Policy, slot: &Slot, now: Timestamp) -> bool {
-    let Some(hours) = policy.stale_after_hours else {
-        return false;
-    };
-    let created = slot.volumes.iter().map(|volume| volume.created_at).max();
-    slot.released_at.or(created).is_none_or(|idle_since| {
-        now.since(idle_since) >= Duration::from_secs(u64::from(hours) * 3600)
-    })
 }
 
 /// Volumes with the pool's tag that hang on an instance though they were never part of a slot: whoever tagged them

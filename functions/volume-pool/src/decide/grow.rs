@@ -68,7 +68,7 @@ pub(super) fn decide(
     };
     alarms.extend(choose::strangers(pool, place));
     let rest = |reason| rest(true, Some(action.clone()), reason);
-    let mut decision = match prospect(waiter, seen) {
+    let mut decision = match prospect(waiter, seen, now) {
         Prospect::Look(decision) => return decision,
         Prospect::Comes(HeldMark { slot, holder, .. }) => {
             rest(Reason::WaitingForHolder { slot, holder })
@@ -96,10 +96,10 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
         planned.volume.is_none() && !seen.answers.created.contains_key(&planned.name)
     });
     if nothing_yet {
-        let rank = zone.earlier.len();
-        let free = choose::fresh(policy, zone, now).len();
-        let comes = rank < free + zone.coming.len()
-            || match prospect(waiter, seen) {
+        let fresh = choose::fresh(policy, zone, now);
+        let comes = zone.left(now).iter().any(|slot| fresh.contains(slot))
+            || zone.unserved(now) < zone.coming.len()
+            || match prospect(waiter, seen, now) {
                 Prospect::Look(decision) => return decision,
                 Prospect::Comes(_) => true,
                 Prospect::None => false,
@@ -182,7 +182,7 @@ pub(super) fn for_nobody(
 }
 
 /// Whether one of the zone's leased slots will come free for the waiter: its holder is leaving, stopped or gone.
-fn prospect(waiter: Waiter<'_>, seen: &Observation) -> Prospect {
+fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect {
     let Waiter { claim, place, zone, .. } = waiter;
     let Some(held) = &seen.held else {
         return Prospect::Look(decision(
@@ -211,7 +211,7 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation) -> Prospect {
             Reason::LookForHolders,
         ));
     }
-    let due = zone.earlier.len().saturating_sub(zone.coming.len());
+    let due = zone.unserved(now).saturating_sub(zone.coming.len());
     let mut leaving =
         held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
     leaving.nth(due).cloned().map_or(Prospect::None, Prospect::Comes)

@@ -6,7 +6,7 @@ use super::{Expect, Transaction, Write, held_mark, moved, put_claim, put_pool, p
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
     Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
-    SlotVolume, VolumeOwner, WaitingMark,
+    SlotVolume, VolumeOwner,
 };
 use crate::time::Timestamp;
 
@@ -180,9 +180,8 @@ pub fn cancel(
         }
         Wanted::NoMore => {
             next.phase = Phase::Closed;
-            let mark =
-                WaitingMark { place: place.clone(), since, instance: claim.instance.clone() };
-            writes.extend([moved(next, now), Write::Delete(Record::Waiting(mark).key())]);
+            let mark = Key::Waiting(place.clone(), since, claim.instance.clone());
+            writes.extend([moved(next, now), Write::Delete(mark)]);
         }
     }
     Some(Transaction::new("cancel", writes).waking(place.clone()))

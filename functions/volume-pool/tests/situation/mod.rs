@@ -195,7 +195,12 @@ pub(crate) fn releasing_slot() -> Slot {
 }
 
 pub(crate) fn earlier_waiter(number: u32) -> WaitingMark {
-    WaitingMark { place: place(), since: seconds_ago(60), instance: instance(number) }
+    WaitingMark {
+        place: place(),
+        since: seconds_ago(60),
+        instance: instance(number),
+        stale_after_hours: None,
+    }
 }
 
 pub(crate) fn coming(index: u32, holder: u32) -> ComingMark {

@@ -80,7 +80,7 @@ impl World {
             self = self.with(Record::Open(OpenMark { instance: instance.clone() }));
         }
         if let Phase::Waiting { place, since } = claim.phase.clone() {
-            self = self.with(Record::Waiting(WaitingMark { place, since, instance }));
+            self = self.with(Record::Waiting(WaitingMark::new(&claim, place, since)));
         }
         self.with(Record::Claim(claim))
     }
