@@ -1,15 +1,11 @@
-//! The function that comes back to what is open: for an instance whose state changed, and each minute for every claim
-//! with work left. `main` only wires.
+//! The function that comes back: for an instance whose state changed, and each minute for everything that enrolled groups,
+//! pools and records show to need it. `main` only wires.
 
-use futures_util::{StreamExt, stream};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 use volume_pool::Timestamp;
 use volume_pool::event::Event;
 use volume_pool_aws::function::{Function, FunctionError, Trigger};
-
-/// How many instances are worked on at once: enough to hide the waiting, few enough for the API's token buckets.
-const AT_ONCE: usize = 8;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -29,7 +25,7 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Fu
         Some(Event::InstanceState { instance, state }) => {
             function.run(instance, Trigger::InstanceState(state), deadline).await
         }
-        Some(Event::Schedule) => every_open_claim(function, deadline).await,
+        Some(Event::Schedule) => function.reconcile(deadline).await,
         Some(Event::Lifecycle(_)) => {
             tracing::info!(
                 reason = "this event is for the function lifecycle; correct the rule",
@@ -39,20 +35,6 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Fu
         }
         Some(Event::Ignored(_)) | None => Ok(()),
     }
-}
-
-/// One claim that fails must not keep the others from their turn; the next minute tries it again.
-async fn every_open_claim(function: &Function, deadline: Timestamp) -> Result<(), FunctionError> {
-    let open = function.open_work().await?;
-    let count = open.len();
-    let failed = stream::iter(open)
-        .map(|instance| function.run(instance, Trigger::Schedule, deadline))
-        .buffer_unordered(AT_ONCE)
-        .filter(|result| std::future::ready(result.is_err()))
-        .count()
-        .await;
-    tracing::info!(open = count, failed, "reconciled");
-    Ok(())
 }
 
 /// The error as Lambda shows it, in the log and in a dead letter.

@@ -1,19 +1,22 @@
 //! What both functions have in common: settings from the environment, the loop for one instance, and its one wide log
 //! line. No decision is made here.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{error, info};
 use volume_pool::decide::Subject;
+use volume_pool::drift::Inspection;
 use volume_pool::event::{ActionResult, Event, LifecycleEvent};
-use volume_pool::ids::{ActionToken, InstanceId};
+use volume_pool::ids::{ActionToken, InstanceId, SlotId};
 use volume_pool::invocation::LoopReport;
 use volume_pool::observation::InstanceState;
 use volume_pool::ports::{Clock, PortError};
 use volume_pool::request::Ending;
 use volume_pool::shell::{self, CallMade, Report};
+use volume_pool::sweep::{self, Found};
 use volume_pool::{Allowance, Timestamp};
 
 use crate::connect::{
@@ -82,8 +85,16 @@ pub enum Trigger {
     Lifecycle(LifecycleEvent),
     /// EC2 says that the instance is in this state.
     InstanceState(InstanceState),
-    /// The schedule.
-    Schedule,
+    /// Reconcile found that it needs a look.
+    Found(Found),
+}
+
+/// What has a turn in a run of reconcile.
+enum Turn {
+    /// An instance, and what it was found for.
+    Instance(InstanceId, Found),
+    /// A free slot with which something is the matter.
+    Slot(SlotId),
 }
 
 impl Function {
@@ -114,11 +125,80 @@ impl Function {
         }
     }
 
-    /// The instances with open work.
-    pub async fn open_work(&self) -> Result<Vec<InstanceId>, FunctionError> {
-        let open = shell::open_work(&self.ports.leases).await;
-        open.inspect_err(|problem| error!(problem = %problem, "open work can't be listed"))
-            .map_err(FunctionError::from)
+    /// One run of reconcile: reads everything once, then works on what needs it until the function's time is up. What
+    /// fails or is left over must not keep the rest from its turn; the next minute finds it again. An error says that
+    /// the sweep itself was blind.
+    pub async fn reconcile(&self, deadline: Timestamp) -> Result<(), FunctionError> {
+        let began = self.ports.clock.now();
+        let swept = shell::sweep(&self.ports).await;
+        for problem in &swept.failures {
+            error!(problem = %problem, "part of the sweep can't be read");
+        }
+        let plan = swept.plan(self.ports.clock.now());
+        let kept_alive = shell::keep_alive(plan.keep_alive, &self.hook_prefix, &self.ports).await;
+        let mut kinds: BTreeMap<Found, usize> = BTreeMap::new();
+        for (_, found) in &plan.instances {
+            *kinds.entry(*found).or_default() += 1;
+        }
+        let drifted = plan.slots.len();
+        let instances =
+            plan.instances.into_iter().map(|(instance, found)| Turn::Instance(instance, found));
+        let turns: Vec<Turn> = instances.chain(plan.slots.into_iter().map(Turn::Slot)).collect();
+        let found = turns.len();
+        let last = sweep::last_turn(deadline);
+        let ended = shell::in_turns(turns, &self.ports.clock, last, |turn| async move {
+            match turn {
+                Turn::Instance(instance, found) => {
+                    self.run(instance, Trigger::Found(found), deadline).await.is_ok()
+                }
+                Turn::Slot(slot) => self.inspect(slot).await,
+            }
+        })
+        .await;
+        let of = |kind: Found| kinds.get(&kind).copied().unwrap_or_default();
+        info!(
+            groups = swept.groups.as_ref().map(Vec::len),
+            pools = swept.pools.len(),
+            slots = swept.slots(),
+            waiting = swept.waiting(),
+            open = swept.open.as_ref().map(Vec::len),
+            in_hook = of(Found::InHook),
+            work_left = of(Found::WorkLeft),
+            holder_leaving = of(Found::HolderLeaving),
+            holder_gone = of(Found::HolderGone),
+            slot_amiss = of(Found::SlotAmiss),
+            slot_mended = of(Found::SlotMended),
+            not_enrolled = of(Found::NotEnrolled),
+            slot_drifted = drifted,
+            kept_alive,
+            unread = swept.failures.len(),
+            failed = ended.iter().filter(|well| !**well).count(),
+            left_over = found - ended.len(),
+            duration_ms = millis_of(self.ports.clock.now().since(began)),
+            "reconciled"
+        );
+        let blind = swept.open.is_none() || swept.groups.is_none();
+        match swept.failures.into_iter().next().filter(|_| blind) {
+            Some(problem) => Err(problem.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a closer look at a free slot; answers whether it came to a conclusion.
+    async fn inspect(&self, slot: SlotId) -> bool {
+        let mut inspection = Inspection::new(slot);
+        let ending = shell::inspect(&mut inspection, &self.ports).await;
+        let slot = inspection.slot();
+        for alarm in inspection.alarms() {
+            error!(alarm = alarm.name(), slot = %slot, problem = %alarm, "a person is needed");
+        }
+        match ending {
+            Ending::Failed(problem) => {
+                error!(slot = %slot, problem = %problem, "free slot not looked at");
+                false
+            }
+            Ending::Settled | Ending::WorkLeft | Ending::Busy => true,
+        }
     }
 
     /// Runs the loop for one instance and writes its log line. An error asks Lambda to try the event again.
@@ -129,8 +209,13 @@ impl Function {
         deadline: Timestamp,
     ) -> Result<(), FunctionError> {
         let began = self.ports.clock.now();
-        let mut subject =
-            Subject { instance, event: None, hint: None, hook_prefix: self.hook_prefix.clone() };
+        let mut subject = Subject {
+            instance,
+            event: None,
+            hint: None,
+            found: None,
+            hook_prefix: self.hook_prefix.clone(),
+        };
         let name = match trigger {
             Trigger::Lifecycle(event) => {
                 subject.event = Some(event);
@@ -140,7 +225,10 @@ impl Function {
                 subject.hint = Some(state);
                 "instance state event"
             }
-            Trigger::Schedule => "schedule",
+            Trigger::Found(found) => {
+                subject.found = Some(found);
+                "reconcile"
+            }
         };
         let allowance =
             Allowance::until(new_invocation()?, began, deadline, self.operation_timeout);
@@ -152,6 +240,10 @@ impl Function {
             Ending::Failed(error) => Err(error.into()),
         }
     }
+}
+
+fn millis_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn millis(seen: String) -> Result<Duration, FunctionError> {
@@ -180,6 +272,7 @@ fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
     let action = subject.event.as_ref().map(|event| &event.action);
     info!(
         trigger,
+        found = subject.found.map(Found::name),
         instance_id = %subject.instance,
         asg = action.map(|action| action.group.as_str()),
         hook = action.map(|action| action.hook.as_str()),
@@ -194,7 +287,7 @@ fn log(trigger: &str, subject: &Subject, report: &Report, took: Duration) {
         lost_races = main.map(|part| part.journal.lost_races),
         calls = calls(&report.calls),
         call_count = report.calls.len(),
-        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        duration_ms = millis_of(took),
         "invocation"
     );
 }

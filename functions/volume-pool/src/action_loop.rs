@@ -15,7 +15,9 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::allowance::Allowance;
 use crate::answers::{Answers, Next};
-use crate::decide::{Decision, Effect, Look, Observation, Step, Subject, decide, waiting_action};
+use crate::decide::{
+    Decision, Effect, Look, Observation, Step, Subject, decide, only_observes, waiting_action,
+};
 use crate::ids::{InstanceId, VolumeId};
 use crate::observation::{Described, VolumeState};
 use crate::policy::{Mode, Policy};
@@ -158,6 +160,14 @@ impl ActionLoop {
                 self.reread()
             }
             (State::Looking(Look::Pool(_)), Response::Volumes(volumes)) => {
+                if matches!(self.phase(), Phase::Closed) {
+                    let here = volumes.iter().filter(|volume| {
+                        let attachment = volume.attachment();
+                        attachment.and_then(|it| it.instance.as_ref())
+                            == Some(&self.subject.instance)
+                    });
+                    self.seen.candidates = Some(Candidates::new(here.cloned().collect()));
+                }
                 self.seen.pool = Some(volumes);
                 self.reread()
             }
@@ -231,8 +241,9 @@ impl ActionLoop {
         self.guarded = claim.is_some_and(|claim| transition::guarded_by(claim, me));
         let open = claim.is_some_and(|claim| claim.open);
         match (self.subject.event.is_some(), claim) {
-            // An instance that no record knows is none of ours: one read, and that was it.
-            (false, None) => self.finish(Ending::Settled),
+            // An instance that no record knows is none of ours: one read, and that was it. Unless it was found in one of
+            // our groups.
+            (false, None) if self.subject.found.is_none() => self.finish(Ending::Settled),
             _ if self.guarded || !(open || self.subject.event.is_some()) || self.observes() => {
                 self.read_slot()
             }
@@ -240,13 +251,21 @@ impl ActionLoop {
         }
     }
 
-    /// Whether the event's policy asks for observation only. Then not even a guard is written, unless something of an
+    /// Whether the policy that came with the event, or the hook's, asks for observation only. Then not even a guard is written, unless something of an
     /// earlier time is still open.
     fn observes(&self) -> bool {
         let idle =
             self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open);
-        let metadata = self.subject.event.as_ref().and_then(|event| event.metadata.as_deref());
-        idle && Policy::parse(metadata).is_ok_and(|policy| policy.mode == Mode::Observe)
+        idle && match (&self.subject.event, &self.seen.hooks) {
+            (Some(event), _) => Policy::parse(event.metadata.as_deref())
+                .is_ok_and(|policy| policy.mode == Mode::Observe),
+            // A policy on record comes first.
+            (None, Some(hooks)) => {
+                self.claim.as_ref().is_none_or(|claim| claim.policy.is_none())
+                    && only_observes(&self.subject, hooks)
+            }
+            (None, None) => false,
+        }
     }
 
     fn take_guard(&mut self, now: Timestamp) -> Request {
@@ -290,6 +309,9 @@ impl ActionLoop {
             Phase::Closed => {
                 let group = self.seen.described.group_instance.as_ref();
                 keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
+                keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
+                let pool = self.seen.candidates.as_ref().and_then(Candidates::pool_name);
+                keys.extend(pool.map(Key::Pool));
             }
             Phase::Waiting { .. } | Phase::Creating { .. } => {}
             Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => {
@@ -403,7 +425,7 @@ impl ActionLoop {
                 self.remember(transaction);
                 self.progressed();
                 match transaction.name {
-                    "lease" | "begin release" => self.seen.answers.forget_evidence(),
+                    "lease" | "enrol" | "begin release" => self.seen.answers.forget_evidence(),
                     "try again" => self.seen.answers.create_refused.clear(),
                     _ => {}
                 }
@@ -456,8 +478,9 @@ impl ActionLoop {
     ) -> Request {
         let answered = self.seen.answers.completed.clone();
         let rest = Rest { reason, answered, work_left };
-        if work_left && !self.guarded && self.observes() {
-            // Nothing is written in mode observe, so nobody would come back: Lambda tries the event again.
+        if work_left && !self.guarded && self.subject.found.is_none() && self.observes() {
+            // Nothing is written in mode observe, so nobody would come back: Lambda tries the event again. What
+            // reconcile has found, it finds again.
             let problem = format!("nothing to go by yet: {}", rest.reason);
             return self.finish(Ending::Failed(PortError::Transient { call: "observe", problem }));
         }

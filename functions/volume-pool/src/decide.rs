@@ -5,7 +5,9 @@
 
 mod adopt;
 mod choose;
+mod enrol;
 mod grow;
+mod keep;
 mod launch;
 mod leave;
 mod reason;
@@ -19,8 +21,9 @@ use crate::ids::{GroupName, InstanceId, PoolName, SlotId};
 use crate::observation::{
     Described, GroupView, Hook, Instance, InstanceState, LifecycleState, Others, Volume, tags,
 };
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Mode, Policy, PolicyError};
 use crate::record::{Claim, Group, HeldMark, Phase, Place, Slot};
+use crate::sweep::{Found, at_work};
 use crate::time::Timestamp;
 use crate::transition::{self, Transaction};
 use crate::zone::{Candidates, ZoneView};
@@ -37,6 +40,8 @@ pub struct Subject {
     pub event: Option<LifecycleEvent>,
     /// The state that an EC2 event claimed; a describe may lag behind it.
     pub hint: Option<InstanceState>,
+    /// Why reconcile brought it up, if it did: it was seen in one of our groups, or the records know it.
+    pub found: Option<Found>,
     /// What the names of our hooks begin with.
     pub hook_prefix: String,
 }
@@ -239,9 +244,21 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
         (Phase::Waiting { .. } | Phase::Creating { .. }, ..) => {
             look_again(seen, Reason::NotInGroup)
         }
-        (Phase::Closed | Phase::Leased { .. }, ..) => {
-            rest(false, None, Reason::NothingWaitedFor { state })
-        }
+        (Phase::Closed, ..) => enrol::decide(subject, seen, now)
+            .unwrap_or_else(|| rest(false, None, Reason::NothingWaitedFor { state })),
+        (Phase::Leased { .. }, shown, Some(claim)) => match &seen.slot {
+            // Without a group it keeps its slot as long as it lives: a lease follows the attachment.
+            Some(slot)
+                if subject.found.is_some()
+                    && shown.is_none_or(at_work)
+                    && seen.described.instance.is_some()
+                    && transition::holds(claim, slot) =>
+            {
+                keep::decide(subject, seen, (claim, slot), Reason::NothingWaitedFor { state })
+            }
+            Some(_) | None => rest(false, None, Reason::NothingWaitedFor { state }),
+        },
+        (Phase::Leased { .. }, _, None) => commit(None, Reason::RecordsDisagree),
     }
 }
 
@@ -384,20 +401,25 @@ fn policy(subject: &Subject, seen: &Observation) -> PolicyView {
     if let Some(policy) = seen.claim.as_ref().and_then(|claim| claim.policy.as_ref()) {
         return PolicyView::Known(policy.clone(), None);
     }
-    let Some(group) = seen.described.group_instance.as_ref().map(|instance| &instance.group) else {
-        return PolicyView::Faulty(PolicyError::Missing);
+    launch_policy(subject, seen).unwrap_or(PolicyView::Faulty(PolicyError::Missing))
+}
+
+/// The policy of the group's launch hook as it is now; nothing where the group has no such hook of ours.
+fn launch_policy(subject: &Subject, seen: &Observation) -> Option<PolicyView> {
+    let group = seen.described.group_instance.as_ref().map(|instance| &instance.group)?;
+    let Some(hooks) = &seen.hooks else {
+        let look = Step::Look(Look::Hooks(group.clone()));
+        return Some(PolicyView::Look(decision(look, Reason::PolicyUnknown)));
     };
-    match &seen.hooks {
-        None => PolicyView::Look(decision(
-            Step::Look(Look::Hooks(group.clone())),
-            Reason::PolicyUnknown,
-        )),
-        Some(hooks) => {
-            let metadata = our_hook(subject, hooks, Transition::Launching)
-                .and_then(|hook| hook.metadata.as_deref());
-            last_good(seen, Policy::parse(metadata))
-        }
-    }
+    let hook = our_hook(subject, hooks, Transition::Launching)?;
+    Some(last_good(seen, Policy::parse(hook.metadata.as_deref())))
+}
+
+/// Whether the group's launch hook, once it was looked at, asks for observation only.
+pub fn only_observes(subject: &Subject, hooks: &[Hook]) -> bool {
+    our_hook(subject, hooks, Transition::Launching).is_some_and(|hook| {
+        Policy::parse(hook.metadata.as_deref()).is_ok_and(|policy| policy.mode == Mode::Observe)
+    })
 }
 
 fn last_good(seen: &Observation, parsed: Result<Policy, PolicyError>) -> PolicyView {

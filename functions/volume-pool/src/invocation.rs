@@ -145,6 +145,7 @@ impl Invocation {
                 instance,
                 event: None,
                 hint: None,
+                found: None,
                 hook_prefix: self.hook_prefix.clone(),
             };
             let mut waiter = ActionLoop::new(subject, self.allowance.clone(), false);

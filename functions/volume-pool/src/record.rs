@@ -585,6 +585,12 @@ pub struct HeldMark {
     pub slot: SlotId,
     /// Who holds it.
     pub holder: InstanceId,
+    /// Its volumes: whether they are all where they should be is seen without a read of each slot.
+    #[serde(default)]
+    pub volumes: Vec<VolumeId>,
+    /// Whether the slot's reason says that one of them is not.
+    #[serde(default)]
+    pub amiss: bool,
 }
 
 /// Stands for a pool that has slots: reconcile walks these.
@@ -599,6 +605,9 @@ pub struct KnownMark {
 pub struct OpenMark {
     /// The claim's instance.
     pub instance: InstanceId,
+    /// When its guard was last taken: whoever was kept alive longest ago is the next whose time runs out.
+    #[serde(default)]
+    pub attended_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub enum Request {
     EveryPoolVolume(PoolName),
     /// The volumes that carry a slot's tag.
     SlotVolumes(SlotId),
+    /// These volumes.
+    Volumes(Vec<VolumeId>),
     /// A group with its instances.
     Group(GroupName),
     /// These instances, in Auto Scaling and EC2, in parallel.
@@ -59,7 +61,7 @@ pub enum Response {
     Described(Described),
     /// To `Hooks`.
     Hooks(Vec<Hook>),
-    /// To `PoolVolumes`, `EveryPoolVolume` and `SlotVolumes`.
+    /// To `PoolVolumes`, `EveryPoolVolume`, `SlotVolumes` and `Volumes`.
     Volumes(Vec<Volume>),
     /// To `Group`.
     Group(GroupView),
@@ -110,9 +112,10 @@ impl Request {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
-            Self::PoolVolumes(..) | Self::EveryPoolVolume(_) | Self::SlotVolumes(_) => {
-                "ec2:DescribeVolumes"
-            }
+            Self::PoolVolumes(..)
+            | Self::EveryPoolVolume(_)
+            | Self::SlotVolumes(_)
+            | Self::Volumes(_) => "ec2:DescribeVolumes",
             Self::Group(_) => "autoscaling:DescribeAutoScalingGroups",
             Self::Others(_) => "describe other instances",
             Self::Commit(_) => "dynamodb:TransactWriteItems",

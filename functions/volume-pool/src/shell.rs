@@ -1,6 +1,8 @@
 //! The shell: carries the machine's requests out over the ports. The only async code of the domain, and no decision
 //! in it.
 
+mod sweeping;
+
 use std::time::Duration;
 
 use futures_util::future::{try_join, try_join_all, try_join3};
@@ -8,12 +10,12 @@ use serde::Serialize;
 
 use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
-use crate::ids::InstanceId;
 use crate::invocation::{Invocation, LoopReport};
 use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
-use crate::record::{List, Record};
 use crate::request::{Ending, Request, Response};
+
+pub use sweeping::{in_turns, inspect, keep_alive, sweep};
 
 /// What an invocation did: its loops, and the calls that they took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +66,6 @@ where
     }
 }
 
-/// The instances with open work, for reconcile.
-pub async fn open_work<L: LeaseStore>(leases: &L) -> Result<Vec<InstanceId>, PortError> {
-    let marks = leases.list(&List::Open, List::Open.most()).await?;
-    let instances = marks.into_iter().filter_map(|record| match record {
-        Record::Open(mark) => Some(mark.instance),
-        _ => None,
-    });
-    Ok(instances.collect())
-}
-
 /// Carries one request out.
 pub async fn carry_out<V, A, L, C>(
     request: Request,
@@ -109,6 +101,9 @@ where
         Request::Poke(instance, guard) => Response::Poked(leases.poke(&instance, &guard).await?),
         Request::EveryPoolVolume(pool) => {
             Response::Volumes(volumes.every_pool_volume(&pool).await?)
+        }
+        Request::Volumes(ids) => {
+            Response::Volumes(volumes.volumes(&ids).await?.into_values().collect())
         }
         Request::SlotVolumes(slot) => Response::Volumes(volumes.slot_volumes(&slot).await?),
         Request::Group(name) => {

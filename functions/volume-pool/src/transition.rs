@@ -4,6 +4,8 @@
 //! state by giving nothing. Those by which a pool grows are in [`creation`].
 
 pub mod creation;
+pub mod drift;
+pub mod enrolment;
 
 use std::collections::BTreeMap;
 
@@ -125,7 +127,7 @@ pub fn guard(
     }
     next.guard = Some(guard);
     next.open = true;
-    let mark = Record::Open(OpenMark { instance: next.instance.clone() });
+    let mark = Record::Open(OpenMark { instance: next.instance.clone(), attended_at: now });
     let write = if claim.is_some() {
         put_claim(next)
     } else {
@@ -440,8 +442,17 @@ pub(crate) fn put_pool(known: Option<&Pool>, mut next: Pool) -> Vec<Write> {
 }
 
 pub(crate) fn held_mark(slot: &Slot, holder: &InstanceId) -> Write {
-    let mark = HeldMark { place: slot.place(), slot: slot.id.clone(), holder: holder.clone() };
-    Write::Put(Record::Held(mark), Expect::Mark)
+    Write::Put(Record::Held(held(slot, holder)), Expect::Mark)
+}
+
+fn held(slot: &Slot, holder: &InstanceId) -> HeldMark {
+    HeldMark {
+        place: slot.place(),
+        slot: slot.id.clone(),
+        holder: holder.clone(),
+        volumes: slot.volumes.iter().map(|volume| volume.volume.clone()).collect(),
+        amiss: false,
+    }
 }
 
 fn held_key(slot: &Slot) -> Key {

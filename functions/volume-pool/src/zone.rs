@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::ids::{InstanceId, SlotId, VolumeId};
+use crate::ids::{InstanceId, PoolName, SlotId, VolumeId};
 use crate::observation::{Volume, tags};
 use crate::record::{ComingMark, Key, Pool, Record, Slot, WaitingMark};
 use crate::time::Timestamp;
@@ -30,6 +30,8 @@ pub struct Candidates {
     pub owned: BTreeSet<VolumeId>,
     /// Those slots named by the volumes' tags that exist.
     pub slots: BTreeSet<SlotId>,
+    /// The record of their pool, where it was asked for.
+    pub pool: Option<Pool>,
 }
 
 impl ZoneView {
@@ -106,6 +108,11 @@ impl Candidates {
         volumes.chain(slots).collect()
     }
 
+    /// The pool that they are tagged for.
+    pub fn pool_name(&self) -> Option<PoolName> {
+        self.volumes.iter().find_map(|volume| volume.tags.get(tags::POOL)?.parse().ok())
+    }
+
     /// Takes note of what the records say.
     pub fn note(&mut self, records: BTreeMap<Key, Record>) {
         let volumes = std::mem::take(&mut self.volumes);
@@ -118,6 +125,7 @@ impl Candidates {
                 Record::Slot(slot) => {
                     self.slots.insert(slot.id);
                 }
+                Record::Pool(pool) => self.pool = Some(pool),
                 _ => {}
             }
         }

@@ -31,6 +31,7 @@ use volume_pool::ports::{Commit, Refusal};
 use volume_pool::record::{
     Claim, FreeMark, HeldMark, Key, Phase, Planned, Pool, Record, Slot, SlotState, WaitingMark,
 };
+use volume_pool::sweep::Found;
 use volume_pool::transition::creation::intended;
 use volume_pool::transition::{Expect, Transaction, Write, holds};
 use volume_pool::zone::{Candidates, ZoneView};
@@ -137,7 +138,13 @@ impl Choices<'_> {
     }
 
     fn held(&mut self) -> HeldMark {
-        HeldMark { place: place(), slot: slot_id(self.number()), holder: instance(self.number()) }
+        HeldMark {
+            place: place(),
+            slot: slot_id(self.number()),
+            holder: instance(self.number()),
+            volumes: Vec::new(),
+            amiss: false,
+        }
     }
 
     fn claim(&mut self) -> Claim {
@@ -294,6 +301,7 @@ impl Choices<'_> {
             volumes,
             owned: self.many(1, |_| volume(4)).into_iter().collect(),
             slots: self.many(2, |choices| slot_id(choices.one_of(&[0, 1]))).into_iter().collect(),
+            pool: self.one_in(2).then(|| Pool::new(place().pool)),
         }
     }
 
@@ -350,6 +358,8 @@ impl Choices<'_> {
             Some([our_hooks(), vec![drain]].concat()),
         ];
         situation.seen.hooks = self.one_of(&hooks);
+        situation.subject.found =
+            self.one_of(&[None, None, Some(Found::NotEnrolled), Some(Found::SlotMended)]);
         situation.seen.group = if self.one_in(2) { None } else { Some(group(self.policy())) };
         situation.seen.candidates = if self.one_in(2) { None } else { Some(self.candidates()) };
         situation.seen.slot_volumes =
@@ -367,6 +377,9 @@ impl Choices<'_> {
         self.answers(&mut situation);
         if self.one_in(2) {
             situation.make_plausible(self);
+        }
+        if situation.subject.found.is_some() && self.one_in(2) {
+            situation.make_found();
         }
         situation
     }
@@ -752,7 +765,7 @@ proptest! {
                 prop_assert_eq!(read, None);
             }
             // The slot's version stands for the lease under which it happens.
-            "change device" => {
+            "change device" | "note" => {
                 let slot = seen.slot.as_ref().unwrap();
                 prop_assert_eq!(conditions.get(&Key::Slot(slot.id.clone())), Some(&Expect::Version(slot.version)));
             }
@@ -852,6 +865,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "ec2:ModifyInstanceAttribute",
         "ec2:StopInstances",
         "enqueue",
+        "enrol",
         "intend",
         "lease",
         "look at hooks",
@@ -861,6 +875,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "look at the pool",
         "look for created volumes",
         "look for volumes",
+        "note",
         "note volume",
         "poll",
         "quarantine",
@@ -874,6 +889,26 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
 }
 
 impl Situation {
+    /// It is in service, its launch answered long ago: with a slot, or with a volume that no record knows.
+    fn make_found(&mut self) {
+        self.subject.event = None;
+        self.subject.hint = None;
+        self.shown_as_if_member(LifecycleState::InService);
+        self.seen.described.instance = Situation::launching().seen.described.instance;
+        self.seen.answers.released.clear();
+        if let Some(claim) = &mut self.seen.claim {
+            claim.action = Some(launch_action());
+            claim.answered = Some(ActionResult::Continue);
+        }
+        self.seen.hooks = Some(our_hooks());
+        self.seen.candidates = Some(Candidates {
+            volumes: vec![on(9, 1, AttachmentState::Attached)],
+            pool: Some(Pool::new(place().pool)),
+            ..Candidates::default()
+        });
+        self.seen.pool = Some(vec![on(9, 1, AttachmentState::Attached)]);
+    }
+
     /// Auto Scaling shows what the claim has come to, its action is open, and the records agree.
     fn make_plausible(&mut self, choices: &mut Choices<'_>) {
         let Some(claim) = &mut self.seen.claim else { return };

@@ -64,8 +64,13 @@ fn my_guard() -> Guard {
 }
 
 fn held(slot: &Slot, holder: &InstanceId) -> Record {
-    let (place, slot, holder) = (slot.place(), slot.id.clone(), holder.clone());
-    Record::Held(HeldMark { place, slot, holder })
+    Record::Held(HeldMark {
+        place: slot.place(),
+        slot: slot.id.clone(),
+        holder: holder.clone(),
+        volumes: slot.volumes.iter().map(|volume| volume.volume.clone()).collect(),
+        amiss: false,
+    })
 }
 
 /// What a store holds when these are on record, marks included.
@@ -462,7 +467,7 @@ fn the_first_guard_makes_the_claim_where_none_stood() {
     assert_eq!((&next.action, next.open, next.since), (&Some(launch_action()), true, NOW));
     assert!(guarded_by(next, &my_guard().invocation));
     assert!(!guarded_by(next, &"other".parse().unwrap()));
-    let mark = Record::Open(OpenMark { instance: instance(1) });
+    let mark = Record::Open(OpenMark { instance: instance(1), attended_at: NOW });
     assert!(puts(&transaction, mark, Expect::Mark));
 }
 

@@ -29,12 +29,23 @@ const FILTER_VALUES: usize = 200;
 #[derive(Debug, Clone)]
 pub struct InProcess {
     world: Arc<Mutex<World>>,
+    pages: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
 
 impl InProcess {
     /// A door to this world.
     pub fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)) }
+        Self { world: Arc::new(Mutex::new(world)), pages: Arc::default() }
+    }
+
+    /// How many pages of groups, instances and volumes were read so far, by call.
+    pub fn pages(&self) -> BTreeMap<&'static str, usize> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn page_read(&self, call: &'static str) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        *pages.entry(call).or_default() += 1;
     }
 
     /// The world itself.
@@ -57,6 +68,7 @@ impl Volumes for InProcess {
         let call = "ec2:DescribeInstances";
         let mut found = BTreeMap::new();
         for some in ids.chunks(FILTER_VALUES) {
+            self.page_read(call);
             let values = some.iter().map(ToString::to_string).collect();
             let filter = Filter { name: "instance-id".to_owned(), values };
             let page = self
@@ -214,6 +226,7 @@ impl InProcess {
         let mut page = PageRequest { max_results: Some(500), next_token: None };
         let mut found = Vec::new();
         loop {
+            self.page_read(call);
             let answer = self
                 .ec2(call, Breadth::Narrow)?
                 .describe_volumes(&[], filters, &page)
@@ -326,6 +339,7 @@ impl InProcess {
         let mut page = PageRequest { max_results: Some(100), next_token: None };
         let mut found = Vec::new();
         loop {
+            self.page_read(call);
             let answer = self
                 .auto_scaling(call)?
                 .describe_groups(names, filters, &page)

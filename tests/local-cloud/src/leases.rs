@@ -2,6 +2,7 @@
 //! what DynamoDB really does is shown by the conformance suite of the DynamoDB adapter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volume_pool::ids::{InstanceId, InvocationId};
@@ -13,7 +14,12 @@ use volume_pool::transition::{Expect, MOST_WRITES, Transaction, Write};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLeases {
     items: Arc<Mutex<BTreeMap<(String, String), Item>>>,
+    reads: Arc<AtomicUsize>,
+    pages: Arc<AtomicUsize>,
 }
+
+/// What a page of DynamoDB's `Query` holds at most, in bytes.
+const PAGE: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 struct Item {
@@ -33,6 +39,11 @@ impl MemoryLeases {
         look(&mut items.values().map(|item| &item.record))
     }
 
+    /// How many records were read by their keys so far, and how many pages of lists.
+    pub fn reads(&self) -> (usize, usize) {
+        (self.reads.load(Ordering::Relaxed), self.pages.load(Ordering::Relaxed))
+    }
+
     fn items(&self) -> MutexGuard<'_, BTreeMap<(String, String), Item>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,6 +51,7 @@ impl MemoryLeases {
 
 impl LeaseStore for MemoryLeases {
     async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
+        self.reads.fetch_add(keys.len(), Ordering::Relaxed);
         let items = self.items();
         let found = keys
             .iter()
@@ -55,7 +67,11 @@ impl LeaseStore for MemoryLeases {
             .take_while(|((pk, sk), _)| *pk == partition && sk.starts_with(&prefix))
             .take(limit)
             .map(|(_, item)| item.record.clone());
-        Ok(found.collect())
+        let found: Vec<Record> = found.collect();
+        // The items are somewhat smaller than this: no page is missed.
+        let size: usize = found.iter().map(|record| format!("{record:?}").len()).sum();
+        self.pages.fetch_add(1 + size / PAGE, Ordering::Relaxed);
+        Ok(found)
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {

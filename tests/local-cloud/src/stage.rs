@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use volume_pool::Timestamp;
+use volume_pool::decide::Alarm;
 use volume_pool::event::Event;
 use volume_pool::invocation::LoopReport;
 use volume_pool::observation::InstanceState;
@@ -87,6 +88,10 @@ pub struct Stage {
     pub calls: usize,
     /// What the loops did, in the order of their ends.
     pub reports: Vec<LoopReport>,
+    /// What reconcile's looks at free slots told a person, beside the loops' alarms.
+    pub alarms: Vec<Alarm>,
+    /// Volumes that people have taken from instances in service: what these lack is not for the functions to give.
+    pub taken: BTreeSet<String>,
     running: Vec<Running>,
     deliveries: BTreeMap<(Timestamp, u64), Delivery>,
     next_reconcile: Timestamp,
@@ -94,6 +99,8 @@ pub struct Stage {
     rng: fastrand::Rng,
     /// The attachments that the functions made, as volume and instance; those of people are none of theirs.
     attached: BTreeSet<(String, String)>,
+    /// Instances that were in service before their group had a hook of ours.
+    unenrolled: BTreeSet<String>,
     /// What was broken by a call or an event, and not by the state of things.
     broken: Vec<String>,
     trace: Trace,
@@ -131,6 +138,9 @@ impl Stage {
             loses: |_| false,
             calls: 0,
             reports: Vec::new(),
+            alarms: Vec::new(),
+            taken: BTreeSet::new(),
+            unenrolled: BTreeSet::new(),
             running: Vec::new(),
             deliveries: BTreeMap::new(),
             next_reconcile: now.plus(MINUTE),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use local_cloud::stage::Stage;
 use local_cloud::world::{
-    ApiError, Config, CreateGroup, CreateVolume, GroupChange, HookSpecification, IMAGE,
+    ApiError, Config, CreateGroup, CreateVolume, GroupChange, GroupTag, HookSpecification, IMAGE,
     LaunchSpecification, LifecycleState, RunInstances, TemplateReference, Transition,
     VolumeSpecification,
 };
@@ -71,7 +71,17 @@ pub fn group(
         health_check_grace_period: Some(0),
         ..GroupChange::default()
     };
-    world.create_group(CreateGroup { name: name.to_owned(), change, tags: BTreeMap::new(), hooks })
+    let pool = hooks.iter().find_map(|hook| pool_of(hook.metadata.as_deref()?));
+    let value = pool.unwrap_or_else(|| "cassandra".to_owned());
+    let tag = GroupTag { value, propagate_at_launch: false };
+    let tags = BTreeMap::from([("stateful-asg:pool".to_owned(), tag)]);
+    world.create_group(CreateGroup { name: name.to_owned(), change, tags, hooks })
+}
+
+/// The pool that a policy names.
+fn pool_of(policy: &str) -> Option<String> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    Some(policy.get("pool")?.as_str()?.to_owned())
 }
 
 /// A running instance of nobody's group, in the only zone.

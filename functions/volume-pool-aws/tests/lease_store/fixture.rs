@@ -176,5 +176,5 @@ pub(crate) fn transaction(writes: Vec<Write>) -> Transaction {
 
 /// The mark of a claim with work left.
 pub(crate) fn open(number: u32) -> Record {
-    Record::Open(OpenMark { instance: instance(number) })
+    Record::Open(OpenMark { instance: instance(number), attended_at: Timestamp::default() })
 }

@@ -8,6 +8,7 @@ use super::{
     Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
     commit, complete, decision, effect, grow, leave, open_action, policy, rest, running,
 };
+use crate::drift;
 use crate::event::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
@@ -23,6 +24,8 @@ use crate::transition::{self, Expect};
 const STUCK_ATTACHING: Duration = Duration::from_secs(90);
 /// `DescribeVolumes` may lag behind an accepted `AttachVolume` for this long before it is sent again.
 const DESCRIBE_LAG: Duration = Duration::from_secs(10);
+/// A volume that EC2 has not shown for this long after its slot was leased was deleted.
+const MISSING_AFTER: Duration = Duration::from_mins(10);
 /// How often refused tags are tried before the launch is held for them.
 const TAG_TRIES: u32 = 3;
 /// How often a refused attachment is tried before reconcile goes on with it.
@@ -135,7 +138,7 @@ fn verify(
     action: Action,
 ) -> Decision {
     for wanted in &slot.volumes {
-        if let Some(problem) = unusable(subject, seen, slot, wanted) {
+        if let Some(problem) = unusable(subject, seen, now, (claim, slot), wanted) {
             return set_apart(subject, seen, now, (claim, slot), &wanted.volume, problem);
         }
     }
@@ -192,29 +195,18 @@ fn bring(
     }
 }
 
-/// What makes a volume of the slot unusable, if anything does.
+/// What makes a volume of the slot unusable, if anything does. Not shown once is not gone; after a while it is.
 fn unusable(
     subject: &Subject,
     seen: &Observation,
-    slot: &Slot,
+    now: Timestamp,
+    (claim, slot): (&Claim, &Slot),
     wanted: &SlotVolume,
 ) -> Option<String> {
-    let volume = seen.described.volumes.get(&wanted.volume)?;
-    if volume.multi_attach {
-        return Some(
-            "it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned(),
-        );
-    }
-    match (volume.attachment(), &volume.state) {
-        (Some(Attachment { instance: Some(holder), .. }), _) => {
-            let ours = *holder == subject.instance || slot.recent_holders.contains(holder);
-            (!ours).then(|| format!("it is attached to {holder}, which never held the slot"))
-        }
-        (Some(Attachment { instance: None, .. }), _) => {
-            Some("it is attached to a resource that AWS manages".to_owned())
-        }
-        (None, VolumeState::Other(state)) => Some(format!("EC2 shows it {state}")),
-        (None, VolumeState::Available | VolumeState::Creating | VolumeState::InUse) => None,
+    match seen.described.volumes.get(&wanted.volume) {
+        Some(volume) => drift::unusable(slot, volume, Some(&subject.instance)),
+        None => (now.since(claim.since) >= MISSING_AFTER)
+            .then(|| "EC2 does not know it any more: it was deleted".to_owned()),
     }
 }
 
@@ -374,7 +366,7 @@ fn taken(seen: &Observation, device: &DeviceName) -> bool {
 }
 
 /// The tags by which the instance knows its volumes, and by which a lost table could be rebuilt.
-fn tag(subject: &Subject, seen: &Observation, slot: &Slot) -> Option<Decision> {
+pub(super) fn tag(subject: &Subject, seen: &Observation, slot: &Slot) -> Option<Decision> {
     for wanted in &slot.volumes {
         let tags = BTreeMap::from([
             (tags::SLOT.to_owned(), slot.id.to_string()),

@@ -226,6 +226,24 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
+    /// volume {volume} of the slot that the instance holds is not where it should be: {problem}
+    VolumeAstray {
+        /// The volume.
+        volume: VolumeId,
+        /// What was seen.
+        problem: String,
+    },
+    /// slot {slot} is attached whole again
+    SlotMended {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// the instance is in service with volumes of the pool that no record knows: they become the slot that it holds
+    Enrol,
+    /// mode observe: the volumes of the pool that the instance has would become the slot that it holds
+    WouldEnrol,
+    /// the instance is in service with volumes of the pool that no record knows, and they can't become its slot
+    NotEnrolled,
     /// the instance is terminating
     Terminating,
     /// the instance is terminating, past its hooks
@@ -334,6 +352,24 @@ pub enum Alarm {
         /// The volume.
         volume: VolumeId,
     },
+    /// slot {slot} is held by {holder}, but volume {volume} is not where it should be: {problem}; nothing is attached to an instance that is in service: attach it again by hand, or have the instance replaced
+    VolumeAstray {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+        /// The volume.
+        volume: VolumeId,
+        /// What was seen.
+        problem: String,
+    },
+    /// volume {volume} of slot {slot} does not carry its pool's tag stateful-asg:pool any more; it is used all the same: set the tag again, or retire the slot
+    PoolTagLost {
+        /// The slot.
+        slot: SlotId,
+        /// The volume.
+        volume: VolumeId,
+    },
     /// EC2 refuses the tags by which the instance finds its volumes; the launch is held: check the role's ec2:CreateTags
     TagsRefused,
     /// pool {pool} has no record though its volumes {volume} and maybe others are attached: the table may be lost; nothing is adopted
@@ -380,6 +416,8 @@ impl Alarm {
             Self::StaleSlots { .. } => "stale-slots",
             Self::InServiceWithoutSlot => "in-service-without-slot",
             Self::VolumeMissing { .. } => "volume-missing",
+            Self::VolumeAstray { .. } => "volume-astray",
+            Self::PoolTagLost { .. } => "pool-tag-lost",
             Self::TagsRefused => "tags-refused",
             Self::PoolUnknown { .. } => "pool-unknown",
             Self::NoSlot { .. } => "no-slot",

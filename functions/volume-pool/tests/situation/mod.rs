@@ -284,6 +284,7 @@ impl Situation {
             instance: instance(1),
             event: Some(event(launch_action(), Some(POLICY))),
             hint: None,
+            found: None,
             hook_prefix: "stateful-asg".to_owned(),
         };
         let mut seen = Observation::default();

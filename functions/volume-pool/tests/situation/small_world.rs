@@ -77,7 +77,10 @@ impl World {
     pub(crate) fn with_claim(mut self, claim: Claim) -> Self {
         let instance = claim.instance.clone();
         if claim.open {
-            self = self.with(Record::Open(OpenMark { instance: instance.clone() }));
+            self = self.with(Record::Open(OpenMark {
+                instance: instance.clone(),
+                attended_at: Timestamp::default(),
+            }));
         }
         if let Phase::Waiting { place, since } = claim.phase.clone() {
             self = self.with(Record::Waiting(WaitingMark::new(&claim, place, since)));
@@ -138,6 +141,9 @@ impl World {
                 });
                 Response::Volumes(tagged.cloned().collect())
             }
+            Request::Volumes(ids) => Response::Volumes(
+                ids.iter().filter_map(|id| self.volumes.get(id)).cloned().collect(),
+            ),
             Request::Group(name) => Response::Group(GroupView {
                 name: name.clone(),
                 pool_tag: None,
@@ -282,7 +288,13 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn subject(event: Option<LifecycleEvent>) -> Subject {
-    Subject { instance: instance(1), event, hint: None, hook_prefix: "stateful-asg".to_owned() }
+    Subject {
+        instance: instance(1),
+        event,
+        hint: None,
+        found: None,
+        hook_prefix: "stateful-asg".to_owned(),
+    }
 }
 
 pub(crate) fn allowance(name: &str, now: Timestamp) -> Allowance {
@@ -397,6 +409,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::PoolVolumes(_, state) => format!("look for volumes {state:?}"),
         Request::EveryPoolVolume(_) => "look at the pool".to_owned(),
         Request::SlotVolumes(_) => "look for created volumes".to_owned(),
+        Request::Volumes(_) => "look at volumes".to_owned(),
         Request::Group(_) => "look at the group".to_owned(),
         Request::Others(_) => "look at others".to_owned(),
         Request::Commit(transaction) => format!("commit {}", transaction.name),

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use volume_pool::decide::{Effect, Subject};
+use volume_pool::drift::Inspection;
 use volume_pool::event::Event;
-use volume_pool::ids::{InstanceId, InvocationId};
+use volume_pool::ids::{InstanceId, InvocationId, SlotId};
 use volume_pool::invocation::Invocation;
 use volume_pool::ports::{PortError, Ports};
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
+
+use crate::in_process::InProcess;
+use crate::leases::MemoryLeases;
 
 use super::{Delivery, Fault, HOOK_PREFIX, MINUTE, Stage};
 
@@ -25,7 +29,7 @@ pub(super) struct Running {
     pub(super) due: Timestamp,
     pub(super) number: u64,
     pub(super) name: InvocationId,
-    invocation: Invocation,
+    machine: Machine,
     request: Request,
     /// When Lambda ends it.
     deadline: Timestamp,
@@ -35,6 +39,29 @@ pub(super) struct Running {
     delivery: Delivery,
 }
 
+/// What runs: the loop for an instance, or reconcile's look at a free slot.
+#[derive(Debug)]
+enum Machine {
+    Loop(Box<Invocation>),
+    Inspection(Box<Inspection>),
+}
+
+impl Machine {
+    fn start(&mut self, now: Timestamp) -> Request {
+        match self {
+            Self::Loop(invocation) => invocation.start(now),
+            Self::Inspection(inspection) => inspection.start(),
+        }
+    }
+
+    fn resume(&mut self, response: Response, now: Timestamp) -> Request {
+        match self {
+            Self::Loop(invocation) => invocation.resume(response, now),
+            Self::Inspection(inspection) => inspection.resume(response, now),
+        }
+    }
+}
+
 impl Stage {
     /// Starts what an event asks for, as the functions do.
     pub(super) fn begin(&mut self, delivery: &Delivery) -> Result<(), String> {
@@ -42,6 +69,7 @@ impl Stage {
             instance: instance.clone(),
             event: None,
             hint: None,
+            found: None,
             hook_prefix: HOOK_PREFIX.to_owned(),
         };
         match &delivery.event {
@@ -55,10 +83,19 @@ impl Stage {
                 self.start(subject, delivery)
             }
             Event::Schedule => {
-                let open = shell::open_work(&self.leases).now_or_never();
-                let open = open.ok_or("the open work is not read at once")?;
-                for instance in open.map_err(|error| error.to_string())? {
-                    self.start(subject(&instance), delivery)?;
+                let now = self.cloud.world().now();
+                let swept = shell::sweep(&self.ports()).now_or_never();
+                let swept = swept.ok_or("the sweep does not read at once")?;
+                for failure in &swept.failures {
+                    self.trace.note(now, format!("the sweep can't read a part: {failure}"));
+                }
+                let plan = swept.plan(now);
+                for (instance, found) in plan.instances {
+                    let subject = Subject { found: Some(found), ..subject(&instance) };
+                    self.start(subject, delivery)?;
+                }
+                for slot in plan.slots {
+                    self.inspect(slot, delivery)?;
                 }
                 Ok(())
             }
@@ -67,28 +104,46 @@ impl Stage {
     }
 
     fn start(&mut self, subject: Subject, delivery: &Delivery) -> Result<(), String> {
+        let what = match (&delivery.event, subject.found) {
+            (Event::Lifecycle(event), _) => format!("{} event", event.action.hook),
+            (Event::InstanceState { state, .. }, _) => format!("{state:?} event"),
+            (Event::Schedule | Event::Ignored(_), Some(found)) => format!("reconcile: {found}"),
+            (Event::Schedule | Event::Ignored(_), None) => "reconcile".to_owned(),
+        };
+        let what = format!("{what}, for {}", subject.instance);
+        self.run(&what, delivery, |allowance| {
+            Machine::Loop(Box::new(Invocation::new(subject, allowance)))
+        })
+    }
+
+    fn inspect(&mut self, slot: SlotId, delivery: &Delivery) -> Result<(), String> {
+        let what = format!("reconcile looks at {slot}");
+        self.run(&what, delivery, |_| Machine::Inspection(Box::new(Inspection::new(slot))))
+    }
+
+    fn run(
+        &mut self,
+        what: &str,
+        delivery: &Delivery,
+        machine: impl FnOnce(Allowance) -> Machine,
+    ) -> Result<(), String> {
         let now = self.cloud.world().now();
         self.sequence += 1;
         let number = self.sequence;
         let name: InvocationId = format!("invocation-{number}")
             .parse()
             .map_err(|error| format!("the stage's own name is none: {error}"))?;
-        let what = match &delivery.event {
-            Event::Lifecycle(event) => format!("{} event", event.action.hook),
-            Event::InstanceState { state, .. } => format!("{state:?} event"),
-            Event::Schedule | Event::Ignored(_) => "reconcile".to_owned(),
-        };
-        self.trace.note(now, format!("{number}: {what} for {}", subject.instance));
+        self.trace.note(now, format!("{number}: {what}"));
         let deadline = now.plus(FUNCTION_TIMEOUT);
         let allowance = Allowance::until(name.clone(), now, deadline, OPERATION_TIMEOUT);
-        let mut invocation = Invocation::new(subject, allowance);
-        let request = invocation.start(now);
+        let mut machine = machine(allowance);
+        let request = machine.start(now);
         let due = now.plus(self.one_call());
         self.running.push(Running {
             due,
             number,
             name,
-            invocation,
+            machine,
             request,
             deadline,
             hanging: false,
@@ -116,7 +171,12 @@ impl Stage {
                 if failed {
                     self.try_again(&running);
                 }
-                self.reports.extend(running.invocation.into_reports());
+                match running.machine {
+                    Machine::Loop(invocation) => self.reports.extend(invocation.into_reports()),
+                    Machine::Inspection(inspection) => {
+                        self.alarms.extend(inspection.alarms().iter().cloned());
+                    }
+                }
                 return Ok(());
             }
             _ if now >= running.deadline => {
@@ -144,7 +204,7 @@ impl Stage {
                 }
             }
         };
-        running.request = running.invocation.resume(response, now);
+        running.request = running.machine.resume(response, now);
         running.due = match &running.request {
             Request::Pause(pause) => now.plus(*pause),
             Request::Finish(_) => now,
@@ -190,12 +250,7 @@ impl Stage {
 
     /// Makes a call, under the eyes of the rules.
     fn carry_out(&mut self, running: &Running) -> Result<Response, String> {
-        let ports = Ports {
-            volumes: self.cloud.clone(),
-            actions: self.cloud.clone(),
-            leases: self.leases.clone(),
-            clock: self.cloud.clone(),
-        };
+        let ports = self.ports();
         self.before_call(&running.request, &running.name);
         let volumes = self.cloud.world().volumes().count();
         let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
@@ -218,6 +273,15 @@ impl Stage {
             let ended = self.cloud.world().now().min(running.deadline);
             let at = ended.plus(MINUTE * *attempt);
             self.deliver_at(at, Delivery { event: event.clone(), attempt: attempt + 1 });
+        }
+    }
+
+    fn ports(&self) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
+        Ports {
+            volumes: self.cloud.clone(),
+            actions: self.cloud.clone(),
+            leases: self.leases.clone(),
+            clock: self.cloud.clone(),
         }
     }
 

@@ -57,6 +57,9 @@ impl Stage {
         let world = self.cloud.world();
         // Attachments that have ended are nobody's any more.
         self.attached.retain(|(volume, instance)| world.attachment(volume, instance).is_some());
+        let without_hooks = world.groups().filter(|group| !enrolled(group));
+        let members = without_hooks.flat_map(|group| group.members.keys().cloned());
+        self.unenrolled.extend(members);
         let mut broken = self.broken.clone();
         broken.extend(world.violations());
         self.leases.view(|records| {
@@ -66,7 +69,7 @@ impl Stage {
             book.marked(&mut broken);
             book.free_is_detached(&world, &mut broken);
             book.attached_is_held(&world, &self.attached, &mut broken);
-            book.served_in_service(&world, &mut broken);
+            book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
         });
         broken
     }
@@ -197,13 +200,16 @@ impl Book<'_> {
     }
 
     /// Rule 2: an instance of a group of ours is in service only with its volumes.
-    fn served_in_service(&self, world: &World, broken: &mut Vec<String>) {
-        for group in world.groups() {
-            let enrolled = group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX));
-            if !enrolled {
-                continue;
-            }
-            for member in group.members.values() {
+    fn served_in_service(
+        &self,
+        world: &World,
+        (unenrolled, taken): (&BTreeSet<String>, &BTreeSet<String>),
+        broken: &mut Vec<String>,
+    ) {
+        for group in world.groups().filter(|group| enrolled(group)) {
+            let came_by_its_hooks =
+                group.members.values().filter(|member| !unenrolled.contains(&member.instance));
+            for member in came_by_its_hooks {
                 let running = world
                     .instance(&member.instance)
                     .is_ok_and(|instance| instance.state == world::InstanceState::Running);
@@ -211,12 +217,18 @@ impl Book<'_> {
                     && running
                     && let Some(lacking) = lacking(world, self, &member.instance)
                     && !observed(world, &group.name)
+                    && !taken.iter().any(|volume| lacking.contains(volume))
                 {
                     broken.push(format!("rule 2: {} is in service {lacking}", member.instance));
                 }
             }
         }
     }
+}
+
+/// Whether the group has a hook of ours.
+fn enrolled(group: &world::Group) -> bool {
+    group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX))
 }
 
 /// What an instance lacks to be in service.

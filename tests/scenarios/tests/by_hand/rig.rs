@@ -240,6 +240,7 @@ impl Rig {
             instance: INSTANCE.parse().unwrap(),
             event,
             hint,
+            found: None,
             hook_prefix: "stateful-asg".to_owned(),
         };
         let name = format!("invocation-{}", self.invocations).parse().unwrap();
@@ -270,7 +271,9 @@ impl Rig {
             }
             Request::Describe(..) => Response::Described(self.described.clone()),
             Request::Hooks(_) => Response::Hooks(self.hooks.clone()),
-            Request::EveryPoolVolume(_) | Request::SlotVolumes(_) => Response::Volumes(Vec::new()),
+            Request::EveryPoolVolume(_) | Request::SlotVolumes(_) | Request::Volumes(_) => {
+                Response::Volumes(Vec::new())
+            }
             Request::Group(name) => Response::Group(GroupView::unknown(name.clone())),
             Request::Others(_) => Response::Others(Others::default()),
             Request::PoolVolumes(_, state) => {
