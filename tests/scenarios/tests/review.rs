@@ -58,7 +58,6 @@ fn slot_by_hand(stage: &Stage, slot: &str) {
 // Creations that fail.
 
 #[test]
-#[ignore = "finding 1"]
 fn a_volume_whose_creation_failed_is_created_anew_and_not_noted_again() {
     let mut stage = stage(1);
     stage.cloud.world().disable_key("alias/gone");
