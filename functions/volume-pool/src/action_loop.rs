@@ -426,7 +426,7 @@ impl ActionLoop {
                 self.progressed();
                 match transaction.name {
                     "lease" | "enrol" | "begin release" => self.seen.answers.forget_evidence(),
-                    "try again" => self.seen.answers.create_refused.clear(),
+                    "try again" => self.seen.answers.forget_creations(),
                     _ => {}
                 }
                 self.seen.answers.released.extend(transaction.released());

@@ -100,6 +100,12 @@ impl Answers {
         }
     }
 
+    /// Forgets what was answered to creations: another attempt begins, and the volume that failed is none of it.
+    pub fn forget_creations(&mut self) {
+        self.created.clear();
+        self.create_refused.clear();
+    }
+
     /// Forgets every answer about detachment: a lease or a release begins, and older answers are no evidence for it.
     pub fn forget_evidence(&mut self) {
         self.not_attached.clear();
