@@ -183,6 +183,10 @@ impl ActionLoop {
                 self.seen.others = Some(others);
                 self.reread()
             }
+            (State::Looking(Look::Instances(_)), Response::Instances(instances)) => {
+                self.seen.holders = Some(instances);
+                self.reread()
+            }
             (State::Looking(Look::Held(_)), Response::Records(_, lists)) => {
                 self.seen.held = Some(held(lists));
                 self.reread()
@@ -318,7 +322,7 @@ impl ActionLoop {
                 keys.push(Key::Slot(slot.clone()));
             }
         }
-        if let Some((place, _)) = self.claim.as_ref().and_then(Claim::queued) {
+        if let Some((place, _)) = self.claim.as_ref().and_then(Claim::waits) {
             lists =
                 [List::Waiting, List::Free, List::Coming].map(|list| list(place.clone())).into();
             keys.push(Key::Pool(place.pool.clone()));
@@ -350,7 +354,7 @@ impl ActionLoop {
             Record::Pool(pool) => Some(pool.clone()),
             _ => None,
         });
-        let queued = self.claim.as_ref().and_then(Claim::queued);
+        let queued = self.claim.as_ref().and_then(Claim::waits);
         self.seen.zone =
             queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
         self.seen.group = records.values().find_map(|record| match record {
@@ -385,6 +389,7 @@ impl ActionLoop {
                     Look::SlotVolumes(slot) => Request::SlotVolumes(slot.clone()),
                     Look::Group(group) => Request::Group(group.clone()),
                     Look::Others(instances) => Request::Others(instances.clone()),
+                    Look::Instances(instances) => Request::Instances(instances.clone()),
                     Look::Held(place) => {
                         Request::Read { keys: Vec::new(), lists: vec![List::Held(place.clone())] }
                     }
@@ -432,7 +437,7 @@ impl ActionLoop {
                 self.seen.answers.released.extend(transaction.released());
                 self.changed |= transaction.wakes.is_some()
                     || matches!(transaction.name, "lease" | "created" | "quarantine");
-                let waiting = self.claim.as_ref().is_some_and(|claim| claim.queued().is_some());
+                let waiting = self.claim.as_ref().is_some_and(|claim| claim.waits().is_some());
                 match transaction.wakes.clone() {
                     // Served before the action is answered: the waiters have waited long enough.
                     Some(place) if !waiting && !self.seen.answers.served => {
@@ -622,6 +627,7 @@ impl ActionLoop {
         self.seen.held = None;
         self.seen.members = None;
         self.seen.others = None;
+        self.seen.holders = None;
     }
 
     fn finish(&mut self, ending: Ending) -> Request {

@@ -73,6 +73,8 @@ pub struct Observation {
     pub members: Option<GroupView>,
     /// Holders that are in another group or in none, once they were looked at.
     pub others: Option<Others>,
+    /// Holders of the instance's group as EC2 shows them, once they were looked at.
+    pub holders: Option<BTreeMap<InstanceId, Instance>>,
     /// What this invocation's own calls were answered.
     pub answers: Answers,
 }
@@ -127,6 +129,8 @@ pub enum Look {
     Group(GroupName),
     /// Instances of other groups or of none.
     Others(Vec<InstanceId>),
+    /// Instances of the group, in EC2.
+    Instances(Vec<InstanceId>),
 }
 
 /// How often an answer that found no active action is sent before reconcile goes on with it.

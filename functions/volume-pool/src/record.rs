@@ -277,7 +277,7 @@ pub enum Phase {
         /// Its place in the queue.
         since: Timestamp,
     },
-    /// A slot is being created for it. It keeps its place in the queue meanwhile.
+    /// A slot is being created for it.
     Creating {
         /// Where it waits.
         place: Place,
@@ -285,6 +285,8 @@ pub enum Phase {
         since: Timestamp,
         /// The slot.
         slot: SlotId,
+        /// Whether it still stands in the queue: until the first volume exists, what comes free is for it as well.
+        queued: bool,
     },
     /// It holds a slot.
     Leased {
@@ -333,13 +335,21 @@ impl Claim {
         }
     }
 
-    /// Where it stands in a queue, and since when.
-    pub const fn queued(&self) -> Option<(&Place, Timestamp)> {
+    /// Where it waits or has a slot created for it, and since when.
+    pub const fn waits(&self) -> Option<(&Place, Timestamp)> {
         match &self.phase {
             Phase::Waiting { place, since } | Phase::Creating { place, since, .. } => {
                 Some((place, *since))
             }
             Phase::Closed | Phase::Leased { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    /// Where it stands in a queue, and since when: then it has a waiting mark.
+    pub const fn queued(&self) -> Option<(&Place, Timestamp)> {
+        match &self.phase {
+            Phase::Creating { queued: false, .. } => None,
+            _ => self.waits(),
         }
     }
 
@@ -411,8 +421,6 @@ pub enum SlotState {
     },
     /// Nobody, until a person has looked at it.
     Quarantined,
-    /// Nobody any more. Its index is not used again.
-    Retired,
 }
 
 /// A volume that is to be created. On record before it is asked for, so that a crash at any point leaks none.
@@ -466,10 +474,7 @@ impl Slot {
     pub const fn holder(&self) -> Option<&InstanceId> {
         match &self.state {
             SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-            SlotState::Free
-            | SlotState::Creating { .. }
-            | SlotState::Quarantined
-            | SlotState::Retired => None,
+            SlotState::Free | SlotState::Creating { .. } | SlotState::Quarantined => None,
         }
     }
 
@@ -480,8 +485,7 @@ impl Slot {
             SlotState::Free
             | SlotState::Leased { .. }
             | SlotState::Releasing { .. }
-            | SlotState::Quarantined
-            | SlotState::Retired => &[],
+            | SlotState::Quarantined => &[],
         };
         let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
         self.volumes.iter().map(|volume| &volume.volume).chain(named)

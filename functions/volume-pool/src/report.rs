@@ -46,6 +46,7 @@ impl StepTaken {
             Step::Look(Look::Held(_)) => "look at leased slots",
             Step::Look(Look::Group(_)) => "look at the group",
             Step::Look(Look::Others(_)) => "look at other holders",
+            Step::Look(Look::Instances(_)) => "look at holders",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
             Step::Poll => "poll",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::effect::Effect;
 use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
-use crate::observation::{Described, GroupView, Hook, Others, Volume, VolumeState};
+use crate::observation::{Described, GroupView, Hook, Instance, Others, Volume, VolumeState};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Key, List, Place, Record};
 use crate::transition::Transaction;
@@ -36,6 +36,8 @@ pub enum Request {
     Group(GroupName),
     /// These instances, in Auto Scaling and EC2, in parallel.
     Others(Vec<InstanceId>),
+    /// These instances, in EC2.
+    Instances(Vec<InstanceId>),
     /// A transaction.
     Commit(Transaction),
     /// Asks the guard of the instance for another look.
@@ -67,6 +69,8 @@ pub enum Response {
     Group(GroupView),
     /// To `Others`.
     Others(Others),
+    /// To `Instances`.
+    Instances(BTreeMap<InstanceId, Instance>),
     /// To `Commit`.
     Committed(Commit),
     /// To `Poke`.
@@ -118,6 +122,7 @@ impl Request {
             | Self::Volumes(_) => "ec2:DescribeVolumes",
             Self::Group(_) => "autoscaling:DescribeAutoScalingGroups",
             Self::Others(_) => "describe other instances",
+            Self::Instances(_) => "ec2:DescribeInstances",
             Self::Commit(_) => "dynamodb:TransactWriteItems",
             Self::Poke(..) | Self::TakePoke(..) => "dynamodb:UpdateItem",
             Self::Effect(_, effect) => effect.call(),

@@ -115,6 +115,7 @@ where
                 try_join(actions.group_instances(&ids), volumes.instances(&ids)).await?;
             Response::Others(Others { in_groups, instances })
         }
+        Request::Instances(ids) => Response::Instances(volumes.instances(&ids).await?),
         Request::TakePoke(instance, guard) => {
             leases.take_poke(&instance, &guard).await?;
             Response::Done

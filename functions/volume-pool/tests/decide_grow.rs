@@ -13,6 +13,7 @@ use situation::{
 };
 use volume_pool::decide::{Alarm, Decision, Effect, Look, Reason, Step};
 use volume_pool::effect::Creation;
+use volume_pool::ids::InstanceId;
 use volume_pool::observation::{
     AttachmentState, GroupInstance, Instance, InstanceState, LifecycleState, Others, VolumeState,
     tags,
@@ -31,7 +32,13 @@ fn growing() -> Situation {
 }
 
 fn held(index: u32, holder: u32) -> HeldMark {
-    HeldMark { place: place(), slot: slot_id(index), holder: instance(holder) }
+    HeldMark {
+        place: place(),
+        slot: slot_id(index),
+        holder: instance(holder),
+        volumes: Vec::new(),
+        amiss: false,
+    }
 }
 
 fn member(state: LifecycleState) -> GroupInstance {
@@ -44,24 +51,21 @@ fn held_by_a_member(state: LifecycleState) -> Situation {
     situation.seen.held = Some(vec![held(0, 5)]);
     let group = situation.seen.members.as_mut().unwrap();
     group.members.insert(instance(5), member(state));
+    situation.seen.holders = Some(BTreeMap::from([running(5, InstanceState::Running)]));
     situation
+}
+
+fn running(number: u32, state: InstanceState) -> (InstanceId, Instance) {
+    let id = instance(number);
+    let (zone, devices, tags) = (place().zone, Vec::new(), BTreeMap::new());
+    (id.clone(), Instance { id, zone, state, devices, tags })
 }
 
 /// One slot is held, by instance 5 of no group, which EC2 shows in this state, or not at all.
 fn held_by_a_stray(state: Option<InstanceState>) -> Situation {
     let mut situation = growing();
     situation.seen.held = Some(vec![held(0, 5)]);
-    let shown = state.map(|state| {
-        let instance = Instance {
-            id: instance(5),
-            zone: place().zone,
-            state,
-            devices: Vec::new(),
-            tags: BTreeMap::new(),
-        };
-        (instance.id.clone(), instance)
-    });
-    let instances = shown.into_iter().collect();
+    let instances = state.map(|state| running(5, state)).into_iter().collect();
     situation.seen.others = Some(Others { instances, ..Others::default() });
     situation
 }
@@ -109,6 +113,31 @@ fn the_slot_of_a_holder_that_is_leaving_is_waited_for() {
     ] {
         waits_for_the_holder(&held_by_a_member(state));
     }
+}
+
+#[test]
+fn the_slot_of_a_holder_that_ec2_shows_down_is_waited_for_before_its_group_has_noticed() {
+    for state in [InstanceState::Stopping, InstanceState::ShuttingDown, InstanceState::Terminated] {
+        let mut situation = held_by_a_member(LifecycleState::InService);
+        situation.seen.holders = Some(BTreeMap::from([running(5, state)]));
+        waits_for_the_holder(&situation);
+    }
+    let mut situation = held_by_a_member(LifecycleState::Other("Standby".to_owned()));
+    situation.seen.holders = Some(BTreeMap::from([running(5, InstanceState::Stopped)]));
+    grows(&situation);
+}
+
+#[test]
+fn a_tagged_volume_on_an_instance_that_leaves_is_waited_for_though_no_record_knows_it() {
+    let mut situation = growing();
+    situation.zone().pool = Some(Pool::new(place().pool));
+    let mut stray = on(9, 5, AttachmentState::Attached);
+    stray.tags.remove(tags::SLOT);
+    situation.seen.pool = Some(vec![stray]);
+    let instances = [running(5, InstanceState::ShuttingDown)].into();
+    situation.seen.others = Some(Others { instances, ..Others::default() });
+    let reason = Reason::WaitingForVolume { volume: volume(9), holder: instance(5) };
+    situation.rests(Some(launch_action()), &reason);
 }
 
 #[test]
@@ -169,7 +198,8 @@ fn the_intent_names_a_slot_counts_it_and_keeps_the_place_in_the_queue() {
     assert_eq!(slot.state, state);
     let (claim, expect) = written_claim(&transaction);
     let since = seconds_ago(10);
-    assert_eq!(claim.phase, Phase::Creating { place: place(), since, slot: slot_id(7) });
+    let phase = Phase::Creating { place: place(), since, slot: slot_id(7), queued: true };
+    assert_eq!(claim.phase, phase);
     assert_eq!(expect, Expect::Version(7));
     let counted = transaction.writes.iter().any(|write| {
         matches!(write, Write::Put(Record::Pool(pool), Expect::Version(3))
@@ -281,7 +311,8 @@ fn creating() -> Situation {
     let state = SlotState::Creating { claimant: instance(1), planned: vec![planned] };
     situation.seen.slot =
         Some(Slot { id: slot_id(7), epoch: 0, volumes: Vec::new(), state, ..free_slot(7) });
-    let phase = Phase::Creating { place: place(), since: seconds_ago(20), slot: slot_id(7) };
+    let phase =
+        Phase::Creating { place: place(), since: seconds_ago(20), slot: slot_id(7), queued: true };
     let policy = waiting(&growing());
     situation.seen.claim = Some(Claim { phase, policy, since: seconds_ago(5), ..waiting_claim() });
     situation.zone().pool = Some(Pool { version: 3, next_index: 8, ..Pool::new(place().pool) });
@@ -338,7 +369,7 @@ fn the_intent_is_taken_back_where_a_slot_came_free_or_will() {
         came(&mut situation);
         let reason = Reason::CancelCreation { slot: slot_id(7) };
         let transaction = situation.gives_transaction("cancel", &reason);
-        assert_eq!(written_slot(&transaction).state, SlotState::Retired);
+        assert!(transaction.writes.contains(&Write::Delete(Key::Slot(slot_id(7)))));
         let (claim, _) = written_claim(&transaction);
         let since = seconds_ago(20);
         assert_eq!(claim.phase, Phase::Waiting { place: place(), since });
@@ -346,9 +377,9 @@ fn the_intent_is_taken_back_where_a_slot_came_free_or_will() {
 }
 
 #[test]
-fn once_a_volume_exists_the_creation_is_finished_whatever_comes_free() {
+fn once_every_volume_exists_the_slot_is_the_instances_unless_one_with_data_is_free() {
     let mut situation = creating();
-    situation.zone().free = vec![free_slot(0)];
+    situation.zone().coming = vec![coming(0, 5)];
     planned(&mut situation).volume = Some(volume(9));
     situation.show(tagged(9, &[(tags::SLOT, "cassandra-7")]));
     let reason = Reason::Created { slot: slot_id(7) };
@@ -356,6 +387,26 @@ fn once_a_volume_exists_the_creation_is_finished_whatever_comes_free() {
     let slot = written_slot(&transaction);
     assert_eq!((slot.epoch, slot.holder()), (1, Some(&instance(1))));
     assert_eq!(slot.volumes[0].volume, volume(9));
+    situation.zone().free = vec![free_slot(0)];
+    let transaction = situation.gives_transaction("spare", &reason);
+    assert_eq!(written_slot(&transaction).state, SlotState::Free);
+    let (claim, _) = written_claim(&transaction);
+    assert!(matches!(claim.phase, Phase::Waiting { .. }));
+}
+
+#[test]
+fn a_part_of_a_slot_is_set_apart_where_one_with_data_comes() {
+    let mut situation = creating();
+    let SlotState::Creating { planned, .. } = &mut situation.slot().state else { panic!() };
+    planned.push(Planned { name: "log".parse().unwrap(), ..planned[0].clone() });
+    planned[0].volume = Some(volume(9));
+    situation.zone().coming = vec![coming(0, 5)];
+    let problem = "only a part of its slot's volumes was created".to_owned();
+    let reason = Reason::Quarantine { volume: volume(9), problem };
+    let transaction = situation.gives_transaction("set apart", &reason);
+    let slot = written_slot(&transaction);
+    assert_eq!((&slot.state, slot.volumes.len()), (&SlotState::Quarantined, 1));
+    assert!(matches!(written_claim(&transaction).0.phase, Phase::Waiting { .. }));
 }
 
 #[test]
@@ -434,7 +485,7 @@ fn what_was_created_for_an_instance_that_is_gone_serves_the_next() {
     let mut situation = gone(creating());
     planned(&mut situation).volume = Some(volume(9));
     situation.show(available(9));
-    let transaction = situation.gives_transaction("created for nobody", &Reason::InstanceGone);
+    let transaction = situation.gives_transaction("spare", &Reason::InstanceGone);
     assert_eq!(written_slot(&transaction).state, SlotState::Free);
     assert_eq!(written_claim(&transaction).0.phase, Phase::Closed);
 }
@@ -447,7 +498,8 @@ fn an_unanswered_creation_for_an_instance_that_is_gone_is_looked_for_and_then_ta
     situation.seen.slot_volumes = Some(Vec::new());
     situation.rests(None, &looking);
     situation.claim().since = seconds_ago(121);
-    situation.gives_transaction("cancel", &Reason::InstanceGone);
+    let reason = Reason::CancelCreation { slot: slot_id(7) };
+    situation.gives_transaction("cancel", &reason);
     let found = tagged(9, &[(tags::SLOT, "cassandra-7"), (tags::VOLUME, "data")]);
     situation.seen.slot_volumes = Some(vec![found]);
     situation.gives_transaction("note volume", &Reason::NoteVolume { volume: volume(9) });

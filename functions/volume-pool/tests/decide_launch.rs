@@ -15,7 +15,7 @@ use situation::{
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::observation::{
-    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, VolumeState, tags,
+    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Others, VolumeState, tags,
 };
 use volume_pool::policy::{Policy, PolicyError};
 use volume_pool::ports::Refusal;
@@ -616,6 +616,10 @@ fn a_tagged_volume_on_an_instance_that_was_never_given_it_is_reported() {
     strange.tags.remove(tags::SLOT);
     situation.zone().pool = Some(Pool::new(place().pool));
     situation.seen.pool = Some(vec![on(8, 50, AttachmentState::Attached), strange]);
+    let mut stranger = situation.seen.described.instance.clone().unwrap();
+    stranger.id = instance(77);
+    let instances = BTreeMap::from([(instance(77), stranger)]);
+    situation.seen.others = Some(Others { instances, ..Others::default() });
     let alarms = not_adopted(&situation.alarms());
     assert_eq!(alarms.len(), 1);
     assert!(alarms[0].starts_with("vol-00000009: it is attached to i-0000004d"), "{alarms:?}");

@@ -112,7 +112,9 @@ impl Choices<'_> {
             0 => Phase::Leased { slot, epoch },
             1 => Phase::Leaving { slot, epoch, since: self.time() },
             2 => Phase::Waiting { place: place(), since: self.time() },
-            3 => Phase::Creating { place: place(), since: self.time(), slot },
+            3 => {
+                Phase::Creating { place: place(), since: self.time(), slot, queued: self.one_in(2) }
+            }
             _ => Phase::Closed,
         }
     }
@@ -366,6 +368,7 @@ impl Choices<'_> {
             if self.one_in(2) { None } else { Some(self.many(2, |choices| choices.volume(7))) };
         situation.seen.held = if self.one_in(3) { None } else { Some(self.many(1, Choices::held)) };
         situation.seen.members = if self.one_in(3) { None } else { Some(members()) };
+        situation.seen.holders = if self.one_in(2) { None } else { Some(BTreeMap::new()) };
         situation.seen.others = if self.one_in(2) { None } else { Some(Others::default()) };
         situation.seen.pool = if self.one_in(3) {
             None
@@ -431,7 +434,7 @@ impl Choices<'_> {
 }
 
 fn any_situation() -> impl Strategy<Value = Situation> {
-    proptest::collection::vec(any::<u8>(), 0..160)
+    proptest::collection::vec(any::<u8>(), 0..280)
         .prop_map(|bytes| Choices(bytes.iter()).situation())
 }
 
@@ -599,7 +602,7 @@ proptest! {
         if !frees || transaction.name == "adopt" {
             return Ok(());
         }
-        if transaction.name == "created for nobody" {
+        if transaction.name == "spare" {
             // Nobody has held it yet.
             let fresh = situation::written_slot(transaction);
             prop_assert_eq!((fresh.epoch, fresh.recent_holders.len()), (0, 0));
@@ -838,6 +841,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
             Step::Look(Look::Held(_)) => "look at leased slots",
             Step::Look(Look::Group(_)) => "look at the group",
             Step::Look(Look::Others(_)) => "look at other holders",
+            Step::Look(Look::Instances(_)) => "look at holders",
             Step::Look(Look::Pool(_)) => "look at the pool",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
@@ -857,7 +861,6 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "change device",
         "close",
         "created",
-        "created for nobody",
         "ec2:AttachVolume",
         "ec2:CreateTags",
         "ec2:CreateVolume",
@@ -869,6 +872,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "intend",
         "lease",
         "look at hooks",
+        "look at holders",
         "look at leased slots",
         "look at other holders",
         "look at the group",
@@ -882,6 +886,8 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "release",
         "rest",
         "serve",
+        "set apart",
+        "spare",
         "try again",
     ]);
     assert_eq!(seen, expected);

@@ -88,7 +88,7 @@ fn store(claim: &Claim, slot: &Slot) -> ReferenceStore {
             holder: holder.clone(),
         })),
         SlotState::Leased { holder } => records.push(held(slot, holder)),
-        SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
+        SlotState::Creating { .. } | SlotState::Quarantined => {}
     }
     ReferenceStore::holding(records)
 }
@@ -606,7 +606,7 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
                     wanted.push(Record::Coming(ComingMark { place, slot, holder }));
                 }
                 SlotState::Leased { holder } => wanted.push(held(slot, holder)),
-                SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
+                SlotState::Creating { .. } | SlotState::Quarantined => {}
             },
             Record::Waiting(_) | Record::Free(_) | Record::Coming(_) | Record::Held(_) => {
                 standing.push(record.clone());

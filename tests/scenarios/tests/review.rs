@@ -11,7 +11,7 @@ use local_cloud::world::{
 use scenarios::{
     BEGIN, LONG, ZONE, group, hooks, in_service, instances, settle, stage, tagged, tagged_volume,
 };
-use volume_pool::record::{Phase, Record, SlotState};
+use volume_pool::record::{Phase, Record, Slot, SlotState};
 
 const TEMPLATE: &str = r#"{"pool":"cassandra","volumes":[{"name":"data","device":"/dev/sdf",
     "template":{"sizeGiB":20}}]}"#;
@@ -63,11 +63,14 @@ fn a_volume_whose_creation_failed_is_created_anew_and_not_noted_again() {
     stage.cloud.world().disable_key("alias/gone");
     group(&stage, "cassandra", 1, &[ZONE], hooks(Some(KEYED))).unwrap();
     stage.run_for(Duration::from_mins(5)).unwrap();
-    assert_eq!(tagged(&stage).len(), 3, "three attempts, a volume each: {:?}", reasons(&stage));
+    let slots = stage.slots();
+    let [Slot { state: SlotState::Creating { planned, .. }, .. }] = slots.as_slice() else {
+        panic!("{slots:?}")
+    };
+    assert!((3..8).contains(&planned[0].attempt), "{planned:?}: {:?}", reasons(&stage));
 }
 
 #[test]
-#[ignore = "finding 2"]
 fn an_intent_whose_creations_all_failed_ends_with_its_instance() {
     let mut stage = stage(1);
     stage.timeouts = Timeouts::Expected;
@@ -82,7 +85,6 @@ fn an_intent_whose_creations_all_failed_ends_with_its_instance() {
 }
 
 #[test]
-#[ignore = "finding 3"]
 fn half_a_slot_for_an_instance_that_is_gone_does_not_stand_in_the_queue_for_ever() {
     let mut stage = stage(1);
     stage.timeouts = Timeouts::Expected;
@@ -99,7 +101,6 @@ fn half_a_slot_for_an_instance_that_is_gone_does_not_stand_in_the_queue_for_ever
 }
 
 #[test]
-#[ignore = "finding 4"]
 fn half_a_slot_does_not_keep_its_instance_or_others_from_a_slot_with_data() {
     let mut stage = stage(1);
     group(&stage, "cassandra", 1, &[ZONE], hooks(Some(SECOND_REFUSED))).unwrap();
@@ -141,7 +142,15 @@ fn leaks_nothing(fault: Fault) {
             .run_until(LONG, |stage| stage.volumes_in_service().len() == 2)
             .and_then(|()| settle(&mut stage))
             .unwrap_or_else(|problem| panic!("call {call}: {problem}"));
-        stage.run_for(Duration::from_mins(5)).unwrap();
+        // What was created for nothing serves the next launch.
+        let volumes = tagged(&stage);
+        let spare = u32::try_from(volumes.len()).unwrap() - 2;
+        stage.cloud.world().set_desired_capacity("cassandra", 2 + spare).unwrap();
+        stage
+            .run_until(LONG, |stage| stage.volumes_in_service().len() == volumes.len())
+            .and_then(|()| settle(&mut stage))
+            .unwrap_or_else(|problem| panic!("call {call}: {problem}"));
+        assert_eq!(tagged(&stage), volumes, "call {call}");
         assert!(none_leaked(&stage), "call {call}: {:?} {:?}", tagged(&stage), stage.slots());
     }
     assert!(found);
@@ -153,13 +162,11 @@ fn a_volume_created_by_a_lost_call_is_not_leaked_where_a_slot_comes_free() {
 }
 
 #[test]
-#[ignore = "finding 5"]
 fn a_volume_created_before_a_crash_is_not_leaked_where_a_slot_comes_free() {
     leaks_nothing(Fault::DiesAfter);
 }
 
 #[test]
-#[ignore = "finding 6"]
 fn the_rest_of_a_slot_is_not_created_where_one_with_data_came_free_meanwhile() {
     let in_two = |mut stage: Stage| {
         slot_by_hand(&stage, "cassandra-0");
@@ -204,7 +211,6 @@ fn slow_creation(seed: u64) -> Stage {
 }
 
 #[test]
-#[ignore = "finding 7"]
 fn a_waiter_whose_slot_is_being_created_is_not_due_what_comes_back() {
     let mut stage = slow_creation(3);
     tagged_volume(&stage, ZONE, &[]).unwrap();
@@ -222,7 +228,6 @@ fn a_waiter_whose_slot_is_being_created_is_not_due_what_comes_back() {
 }
 
 #[test]
-#[ignore = "finding 8"]
 fn the_slot_of_a_holder_that_ec2_shows_gone_is_waited_for_before_its_group_has_noticed() {
     let timings = Timings {
         health_check: Span::exactly(Duration::from_mins(2)),
@@ -245,7 +250,6 @@ fn the_slot_of_a_holder_that_ec2_shows_gone_is_waited_for_before_its_group_has_n
 }
 
 #[test]
-#[ignore = "finding 9"]
 fn a_pool_volume_on_an_instance_that_leaves_is_waited_for_though_no_record_knows_it() {
     let mut stage = stage(3);
     let volume = tagged_volume(&stage, ZONE, &[]).unwrap();

@@ -17,10 +17,10 @@ use super::{
 use crate::effect::Creation;
 use crate::event::{Action, ActionResult};
 use crate::ids::InstanceId;
-use crate::observation::{InstanceState, LifecycleState, Volume, VolumeState, tags};
+use crate::observation::{GroupView, InstanceState, LifecycleState, Volume, VolumeState, tags};
 use crate::policy::{Policy, Template, VolumeSpec, WhenEmpty};
 use crate::ports::Refusal;
-use crate::record::{Claim, HeldMark, Place, Planned, Slot, SlotState};
+use crate::record::{Claim, Place, Planned, Slot, SlotState};
 use crate::time::Timestamp;
 use crate::transition::creation::{self, Wanted};
 use crate::zone::ZoneView;
@@ -46,8 +46,8 @@ pub(super) struct Waiter<'a> {
 
 /// What follows from the slots that nobody has given back yet.
 enum Prospect {
-    /// This one will come, and is due to the waiter.
-    Comes(HeldMark),
+    /// One will come, and is due to the waiter.
+    Comes(Reason),
     /// None will.
     None,
     /// More is to be looked at first.
@@ -70,11 +70,13 @@ pub(super) fn decide(
     let rest = |reason| rest(true, Some(action.clone()), reason);
     let mut decision = match prospect(waiter, seen, now) {
         Prospect::Look(decision) => return decision,
-        Prospect::Comes(HeldMark { slot, holder, .. }) => {
-            rest(Reason::WaitingForHolder { slot, holder })
-        }
+        Prospect::Comes(reason) => rest(reason),
         Prospect::None if stale > 0 => rest(Reason::WaitingOnlyStale { count: stale })
             .with_alarm(Some(Alarm::StaleSlots { count: stale })),
+        // The event of a replacement may be here before Auto Scaling shows the termination that it replaces.
+        Prospect::None if surplus(seen).is_some() && now.since(claim.since) < HOPELESS_AFTER => {
+            rest(Reason::WaitingForGroup)
+        }
         Prospect::None if policy.when_empty == WhenEmpty::Create => intend(waiter, seen, pool, now),
         Prospect::None => {
             let alarm = (now.since(claim.since) >= HOPELESS_AFTER).then(|| hopeless(seen, place));
@@ -92,42 +94,67 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
     let Some((slot, planned)) = under_creation(claim, seen) else {
         return commit(None, Reason::RecordsDisagree);
     };
-    let nothing_yet = planned.iter().all(|planned| {
-        planned.volume.is_none() && !seen.answers.created.contains_key(&planned.name)
-    });
-    if nothing_yet {
+    let unnamed = planned.iter().find(|planned| planned.volume.is_none());
+    let free = {
         let fresh = choose::fresh(policy, zone, now);
-        let comes = zone.left(now).iter().any(|slot| fresh.contains(slot))
-            || zone.unserved(now) < zone.coming.len()
-            || match prospect(waiter, seen, now) {
-                Prospect::Look(decision) => return decision,
-                Prospect::Comes(_) => true,
-                Prospect::None => false,
-            };
-        if comes {
-            let reason = Reason::CancelCreation { slot: slot.id.clone() };
-            let cancelled = zone.pool.as_ref().and_then(|pool| {
-                creation::cancel(claim, slot, pool, Wanted::Still, now, &reason.to_string())
-            });
-            return commit(cancelled, reason);
+        zone.left(now).iter().any(|slot| fresh.contains(slot))
+    };
+    let Some(unnamed) = unnamed else {
+        if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
+            return decision;
         }
-    }
-    if let Some(planned) = planned.iter().find(|planned| planned.volume.is_none()) {
-        if let Some(volume) = seen.answers.created.get(&planned.name) {
-            let reason = Reason::NoteVolume { volume: volume.clone() };
-            return commit(creation::note_volume(claim, slot, &planned.name, volume, now), reason);
-        }
-        return match seen.answers.create_refused.get(&planned.name) {
-            None => create(claim, slot, place, planned),
-            Some(refusal) => refused(claim, slot, planned, refusal, seen, now)
-                .unwrap_or_else(|| held_up(action, refusal.to_string())),
+        // Data goes before an empty volume, even one that is there already.
+        let reason = Reason::Created { slot: slot.id.clone() };
+        let why = reason.to_string();
+        return if free {
+            commit(creation::spare(claim, slot, Wanted::Still, now, &why), reason)
+        } else {
+            commit(creation::created(claim, slot, now, &why), reason)
         };
+    };
+    if let Some(volume) = seen.answers.created.get(&unnamed.name) {
+        let reason = Reason::NoteVolume { volume: volume.clone() };
+        return commit(creation::note_volume(claim, slot, &unnamed.name, volume, now), reason);
     }
-    if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
-        return decision;
+    let comes = free
+        || zone.unserved(now) < zone.coming.len()
+        || match prospect(waiter, seen, now) {
+            Prospect::Look(decision) => return decision,
+            Prospect::Comes(_) => true,
+            Prospect::None => false,
+        };
+    if comes {
+        return give_up(claim, slot, zone, Wanted::Still, now);
     }
-    let reason = Reason::Created { slot: slot.id.clone() };
-    commit(creation::created(claim, slot, now, &reason.to_string()), reason)
+    match seen.answers.create_refused.get(&unnamed.name) {
+        None => create(claim, slot, place, unnamed),
+        Some(refusal) => refused(claim, slot, unnamed, refusal, seen, now)
+            .unwrap_or_else(|| held_up(action, refusal.to_string())),
+    }
+}
+
+/// Gives an intent up: what was created of it, if it is only a part, is set apart for a person to decide on.
+fn give_up(
+    claim: &Claim,
+    slot: &Slot,
+    zone: &ZoneView,
+    wanted: Wanted,
+    now: Timestamp,
+) -> Decision {
+    let Some(volume) = slot.every_volume().next() else {
+        let cancelled =
+            zone.pool.as_ref().and_then(|pool| creation::cancel(claim, slot, pool, wanted, now));
+        return commit(cancelled, Reason::CancelCreation { slot: slot.id.clone() });
+    };
+    let problem = "only a part of its slot's volumes was created".to_owned();
+    let alarm = Alarm::Quarantined {
+        slot: slot.id.clone(),
+        volume: volume.clone(),
+        problem: problem.clone(),
+    };
+    let reason = Reason::Quarantine { volume: volume.clone(), problem };
+    commit(creation::set_apart(claim, slot, wanted, now, &reason.to_string()), reason)
+        .with_alarm(Some(alarm))
 }
 
 /// A slot is being created for an instance that does not want it any more: what was created is kept, for others.
@@ -142,7 +169,7 @@ pub(super) fn for_nobody(
         return commit(None, Reason::RecordsDisagree);
     };
     let (Some((slot, planned)), Some((place, _)), Some(zone)) =
-        (under_creation(claim, seen), claim.queued(), &seen.zone)
+        (under_creation(claim, seen), claim.waits(), &seen.zone)
     else {
         return commit(None, Reason::RecordsDisagree);
     };
@@ -154,7 +181,8 @@ pub(super) fn for_nobody(
         if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
             return decision;
         }
-        return commit(creation::created_for_nobody(claim, slot, now, &why.to_string()), why);
+        let spare = creation::spare(claim, slot, Wanted::NoMore, now, &why.to_string());
+        return commit(spare, why);
     };
     let Some(found) = &seen.slot_volumes else {
         let look = Look::SlotVolumes(slot.id.clone());
@@ -164,105 +192,87 @@ pub(super) fn for_nobody(
         let reason = Reason::NoteVolume { volume: volume.id.clone() };
         return commit(creation::note_volume(claim, slot, &unnamed.name, &volume.id, now), reason);
     }
-    if planned.iter().any(|planned| planned.volume.is_some()) {
-        // Half a slot is no use to anybody.
-        return if seen.answers.create_refused.is_empty() {
-            create(claim, slot, place, unnamed)
-        } else {
-            rest(true, None, Reason::LookForCreated { slot: slot.id.clone() })
-        };
+    let some = planned.iter().any(|planned| planned.volume.is_some());
+    if some && seen.answers.create_refused.is_empty() {
+        return create(claim, slot, place, unnamed);
     }
-    if now.since(claim.since) < UNANSWERED_FOR {
+    if !some && now.since(claim.since) < UNANSWERED_FOR {
         return rest(true, None, Reason::LookForCreated { slot: slot.id.clone() });
     }
-    let cancelled = zone.pool.as_ref().and_then(|pool| {
-        creation::cancel(claim, slot, pool, Wanted::NoMore, now, &why.to_string())
-    });
-    commit(cancelled, why)
+    give_up(claim, slot, zone, Wanted::NoMore, now)
 }
 
-/// Whether one of the zone's leased slots will come free for the waiter: its holder is leaving, stopped or gone.
+/// Whether one of the zone's leased slots will come free for the waiter: its holder is leaving, stopped or gone. The same
+/// goes for a volume of the pool that no record knows yet.
 fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect {
     let Waiter { claim, place, zone, .. } = waiter;
+    let look = |look| Prospect::Look(decision(Step::Look(look), Reason::LookForHolders));
     let Some(held) = &seen.held else {
-        return Prospect::Look(decision(
-            Step::Look(Look::Held(place.clone())),
-            Reason::LookForHolders,
-        ));
+        return look(Look::Held(place.clone()));
     };
     let Some(members) = &seen.members else {
         return match seen.described.group_instance.as_ref() {
-            Some(shown) => Prospect::Look(decision(
-                Step::Look(Look::Group(shown.group.clone())),
-                Reason::LookForHolders,
-            )),
+            Some(shown) => look(Look::Group(shown.group.clone())),
             None => Prospect::Look(rest(true, None, Reason::NotInGroup)),
         };
     };
-    let elsewhere: Vec<InstanceId> = held
-        .iter()
-        .map(|mark| &mark.holder)
-        .filter(|holder| !members.members.contains_key(holder))
-        .cloned()
-        .collect();
+    let slots = held.iter().map(|mark| {
+        let (slot, holder) = (mark.slot.clone(), mark.holder.clone());
+        (mark.holder.clone(), Reason::WaitingForHolder { slot, holder })
+    });
+    let strays = seen.pool.iter().flatten().filter_map(|volume| {
+        let holder = volume.attachment()?.instance.clone()?;
+        let stray = volume.zone == place.zone && !volume.tags.contains_key(tags::SLOT);
+        let volume = volume.id.clone();
+        stray.then(|| (holder.clone(), Reason::WaitingForVolume { volume, holder }))
+    });
+    let all: Vec<(InstanceId, Reason)> =
+        slots.chain(strays).filter(|(holder, _)| *holder != claim.instance).collect();
+    let (known, elsewhere): (Vec<&InstanceId>, Vec<&InstanceId>) =
+        all.iter().map(|(holder, _)| holder).partition(|it| members.members.contains_key(*it));
     if !elsewhere.is_empty() && seen.others.is_none() {
-        return Prospect::Look(decision(
-            Step::Look(Look::Others(elsewhere)),
-            Reason::LookForHolders,
-        ));
+        return look(Look::Others(elsewhere.into_iter().cloned().collect()));
+    }
+    if !known.is_empty() && seen.holders.is_none() {
+        return look(Look::Instances(known.into_iter().cloned().collect()));
     }
     let due = zone.unserved(now).saturating_sub(zone.coming.len());
-    let mut leaving =
-        held.iter().filter(|mark| mark.holder != claim.instance && leaves(seen, &mark.holder));
-    leaving.nth(due).cloned().map_or(Prospect::None, Prospect::Comes)
+    let mut leaving = all.into_iter().filter(|(holder, _)| leaves(seen, holder));
+    leaving.nth(due).map_or(Prospect::None, |(_, reason)| Prospect::Comes(reason))
 }
 
 /// Whether a holder will give its slot back without anybody's doing. One that is merely unhealthy will not, until
 /// Auto Scaling says so; nor will one that is retained.
 fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
-    let members = seen.members.as_ref();
+    use InstanceState::{ShuttingDown, Stopped, Stopping, Terminated};
     let others = seen.others.as_ref();
-    let shown = members
-        .and_then(|members| members.members.get(holder))
-        .or_else(|| others.and_then(|others| others.in_groups.get(holder)));
+    let member = seen.members.as_ref().and_then(|members| members.members.get(holder));
+    let shown = member.or_else(|| others.and_then(|others| others.in_groups.get(holder)));
+    let known = seen.holders.as_ref().and_then(|holders| holders.get(holder));
+    let instance = known.or_else(|| others.and_then(|others| others.instances.get(holder)));
+    let state = instance.map(|instance| &instance.state);
     match shown.map(|shown| &shown.state) {
         Some(
             LifecycleState::Terminating
             | LifecycleState::TerminatingWait
-            | LifecycleState::TerminatingProceed,
+            | LifecycleState::TerminatingProceed
+            | LifecycleState::WarmedPendingWait,
         ) => true,
-        // Parked, or on the way there: a slot is no use to it.
-        Some(LifecycleState::Other(state)) => {
-            state.starts_with("Warmed:") && !state.ends_with(":Retained") || state == "Terminated"
+        // Parked, or on the way there: a slot is no use to it. A person sees to the others, unless they are gone.
+        Some(LifecycleState::Other(other)) => {
+            other == "Terminated"
+                || other.starts_with("Warmed:") && !other.ends_with(":Retained")
+                || matches!(state, Some(ShuttingDown | Terminated))
         }
-        Some(_) => false,
-        None => match others.and_then(|others| others.instances.get(holder)) {
-            None => true,
-            Some(instance) => matches!(
-                instance.state,
-                InstanceState::Stopping
-                    | InstanceState::Stopped
-                    | InstanceState::ShuttingDown
-                    | InstanceState::Terminated
-            ),
-        },
+        // EC2 may show it down before its group has noticed.
+        Some(_) => matches!(state, Some(Stopping | Stopped | ShuttingDown | Terminated)),
+        None => matches!(state, None | Some(Stopping | Stopped | ShuttingDown | Terminated)),
     }
 }
 
 /// Why a wait can't resolve itself: a group that launches before it terminates waits for its own healthy instance.
 fn hopeless(seen: &Observation, place: &Place) -> Alarm {
-    let surplus = seen.members.as_ref().filter(|group| {
-        let staying = group.members.values().filter(|member| {
-            matches!(
-                member.state,
-                LifecycleState::Pending
-                    | LifecycleState::PendingWait
-                    | LifecycleState::PendingProceed
-                    | LifecycleState::InService
-            )
-        });
-        u32::try_from(staying.count()).unwrap_or(u32::MAX) > group.desired
-    });
+    let surplus = surplus(seen);
     let holder = surplus.and_then(|group| {
         let held = seen.held.iter().flatten();
         held.map(|mark| &mark.holder).find(|holder| group.members.contains_key(holder))
@@ -273,6 +283,23 @@ fn hopeless(seen: &Observation, place: &Place) -> Alarm {
         }
         _ => Alarm::NoSlot { zone: place.zone.clone() },
     }
+}
+
+/// The group, if more of its instances launch or serve than it wants: one of them replaces another.
+fn surplus(seen: &Observation) -> Option<&GroupView> {
+    let staying = |group: &&GroupView| {
+        let staying = group.members.values().filter(|member| {
+            matches!(
+                member.state,
+                LifecycleState::Pending
+                    | LifecycleState::PendingWait
+                    | LifecycleState::PendingProceed
+                    | LifecycleState::InService
+            )
+        });
+        u32::try_from(staying.count()).unwrap_or(u32::MAX) > group.desired
+    };
+    seen.members.as_ref().filter(staying)
 }
 
 /// The intent to create a slot; else the wait, and why there can be none.
@@ -369,7 +396,7 @@ fn create(claim: &Claim, slot: &Slot, place: &Place, planned: &Planned) -> Decis
 /// A client token that this attempt at this volume has for itself, and that any retry of it arrives at. `ClientToken` of
 /// `CreateVolume` takes 64 characters.
 fn token(claim: &Claim, slot: &Slot, planned: &Planned) -> String {
-    let since = claim.queued().map_or(0, |(_, since)| since.as_millis());
+    let since = claim.waits().map_or(0, |(_, since)| since.as_millis());
     let text =
         format!("{} {} {} {since} {}", slot.id, planned.name, claim.instance, planned.attempt);
     let mut token = String::new();

@@ -34,7 +34,7 @@ const ATTACH_TRIES: u32 = 4;
 pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
     let action = match open_action(subject, seen, Transition::Launching) {
         OpenAction::Open(action) => action,
-        OpenAction::Answered => return rest(false, None, Reason::Answered),
+        OpenAction::Answered => return answered(seen, now),
         OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
         OpenAction::Look(decision) => return decision,
     };
@@ -75,6 +75,18 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
         },
         // Back from the warm pool before its last release ended: that one is finished first, then it leases anew.
         Some((_, Phase::Leaving { .. })) => leave::without_action(seen, now),
+    }
+}
+
+/// The launch has its answer, and other people's hooks still keep it. What a parked instance has left over from before is
+/// seen to all the same.
+fn answered(seen: &Observation, now: Timestamp) -> Decision {
+    match seen.claim.as_ref().map(|claim| &claim.phase) {
+        Some(Phase::Leaving { .. }) => leave::without_action(seen, now),
+        Some(Phase::Creating { .. }) => grow::for_nobody(seen, now, None, Reason::Answered),
+        None | Some(Phase::Closed | Phase::Waiting { .. } | Phase::Leased { .. }) => {
+            rest(false, None, Reason::Answered)
+        }
     }
 }
 

@@ -85,6 +85,15 @@ pub enum Reason {
         /// Who holds it.
         holder: InstanceId,
     },
+    /// waiting for volume {volume}, which is no slot yet: its instance {holder} is leaving, stopped or gone
+    WaitingForVolume {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        holder: InstanceId,
+    },
+    /// waiting: the group has more instances than it wants, and may not show yet which of them is about to leave
+    WaitingForGroup,
     /// waiting: {zone} has {most} slots, which is the most that are created, and none comes free
     WaitingAtMaximum {
         /// The zone.
@@ -102,7 +111,7 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
-    /// a slot with data comes free after all: the intent to create {slot} is taken back
+    /// nothing of slot {slot} was created, and it is not wanted any more: the intent is taken back
     CancelCreation {
         /// The slot.
         slot: SlotId,

@@ -2,11 +2,11 @@
 //! were asked for and by which tokens, so a crash at any point leaks none. The zone's count in the pool's record is
 //! raised with the intent, which keeps the zone below its maximum whoever creates at the same time.
 
-use super::{Expect, Transaction, Write, held_mark, moved, put_claim, put_pool, put_slot};
+use super::{Expect, Transaction, Write, held_mark, moved, put_pool, put_slot};
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
     Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
-    SlotVolume, VolumeOwner,
+    SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -48,13 +48,14 @@ pub fn intend(
         reason: format!("no slot is free in {} and none is coming", place.zone),
     };
     let mut next = claim.clone();
-    next.phase = Phase::Creating { place: place.clone(), since: *since, slot: id };
+    next.phase = Phase::Creating { place: place.clone(), since: *since, slot: id, queued: true };
     let mut writes = put_pool(pool, grown);
     writes.extend([Write::Put(Record::Slot(slot), Expect::Absent), moved(next, now)]);
     Some(Transaction::new("intend", writes))
 }
 
-/// Notes the volume that EC2 has created, or that was found by its slot's tag.
+/// Notes the volume that EC2 has created, or that was found by its slot's tag. From now on the instance gets this slot:
+/// what comes free is for those behind it.
 pub fn note_volume(
     claim: &Claim,
     slot: &Slot,
@@ -62,21 +63,26 @@ pub fn note_volume(
     volume: &VolumeId,
     now: Timestamp,
 ) -> Option<Transaction> {
-    let mut next = intended(claim, slot)?.clone();
-    let planned = planned_mut(&mut next, name)?;
+    let mut named = intended(claim, slot)?.clone();
+    let planned = planned_mut(&mut named, name)?;
     if planned.volume.is_some() {
         return None;
     }
     planned.volume = Some(volume.clone());
     let owner = VolumeOwner { volume: volume.clone(), slot: slot.id.clone() };
-    Some(Transaction::new(
-        "note volume",
-        vec![
-            put_slot(next),
-            moved(claim.clone(), now),
-            Write::Put(Record::Volume(owner), Expect::Absent),
-        ],
-    ))
+    let mut next = claim.clone();
+    if let Phase::Creating { queued, .. } = &mut next.phase {
+        *queued = false;
+    }
+    let writes =
+        vec![put_slot(named), moved(next, now), Write::Put(Record::Volume(owner), Expect::Absent)];
+    let mut transaction = Transaction::new("note volume", writes);
+    if let Some((place, since)) = claim.queued() {
+        let mark = Key::Waiting(place.clone(), since, claim.instance.clone());
+        transaction.writes.push(Write::Delete(mark));
+        transaction = transaction.waking(place.clone());
+    }
+    Some(transaction)
 }
 
 /// Turns to the next attempt at a volume whose creation failed: its token is burned.
@@ -97,7 +103,6 @@ pub fn try_again(
 
 /// Gives the created slot to the claim that it was created for.
 pub fn created(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
-    let (_, since) = claim.queued()?;
     let mut leased = completed(claim, slot, now)?;
     leased.epoch += 1;
     leased.state = SlotState::Leased { holder: claim.instance.clone() };
@@ -107,52 +112,56 @@ pub fn created(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Opti
     let mut next = claim.clone();
     next.phase = Phase::Leased { slot: slot.id.clone(), epoch: leased.epoch };
     next.last_slot = Some(slot.id.clone());
-    Some(Transaction::new(
-        "created",
-        vec![
-            held_mark(&leased, &claim.instance),
-            put_slot(leased),
-            moved(next, now),
-            Write::Delete(Key::Waiting(slot.place(), since, claim.instance.clone())),
-        ],
-    ))
+    let mut writes = vec![held_mark(&leased, &claim.instance), put_slot(leased), moved(next, now)];
+    writes.extend(claim.queued().map(|(place, since)| {
+        Write::Delete(Key::Waiting(place.clone(), since, claim.instance.clone()))
+    }));
+    Some(Transaction::new("created", writes))
 }
 
-/// Frees the created slot: the instance that it was created for does not want it any more.
-pub fn created_for_nobody(
+/// Frees the created slot: the instance that it was created for has no use for it any more, or takes another one.
+pub fn spare(
     claim: &Claim,
     slot: &Slot,
+    wanted: Wanted,
     now: Timestamp,
     reason: &str,
 ) -> Option<Transaction> {
-    let (_, since) = claim.queued()?;
     let mut free = completed(claim, slot, now)?;
     free.state = SlotState::Free;
     reason.clone_into(&mut free.reason);
-    let mut next = claim.clone();
-    next.phase = Phase::Closed;
-    let place = slot.place();
     let mark = FreeMark { slot: Slot { version: free.version + 1, ..free.clone() } };
-    Some(
-        Transaction::new(
-            "created for nobody",
-            vec![
-                put_slot(free),
-                moved(next, now),
-                Write::Put(Record::Free(mark), Expect::Mark),
-                Write::Delete(Key::Waiting(place.clone(), since, claim.instance.clone())),
-            ],
-        )
-        .waking(place),
-    )
+    let mut writes = back(claim, wanted, now)?;
+    writes.extend([put_slot(free), Write::Put(Record::Free(mark), Expect::Mark)]);
+    Some(Transaction::new("spare", writes).waking(slot.place()))
 }
 
-/// Takes an intent back of which nothing was created: a slot came free in time, or nobody wants it any more. The claim
-/// waits on in its place, or is closed. The index is not used again.
+/// Takes an intent back of which nothing was created. Its name is not used again, unless a volume turns up that was
+/// created under it after all: that one is adopted by it.
 pub fn cancel(
     claim: &Claim,
     slot: &Slot,
     pool: &Pool,
+    wanted: Wanted,
+    now: Timestamp,
+) -> Option<Transaction> {
+    if intended(claim, slot)?.every_volume().next().is_some() {
+        return None;
+    }
+    let mut shrunk = pool.clone();
+    let count = shrunk.slots_per_zone.entry(slot.zone.clone()).or_default();
+    *count = count.saturating_sub(1);
+    let mut writes = back(claim, wanted, now)?;
+    writes.extend(put_pool(Some(pool), shrunk));
+    // Nobody but the claim's guard writes it, and the claim's version stands for that.
+    writes.push(Write::Delete(Key::Slot(slot.id.clone())));
+    Some(Transaction::new("cancel", writes).waking(slot.place()))
+}
+
+/// Sets a slot apart of which only a part could be created: half a slot is no use to anybody.
+pub fn set_apart(
+    claim: &Claim,
+    slot: &Slot,
     wanted: Wanted,
     now: Timestamp,
     reason: &str,
@@ -160,34 +169,37 @@ pub fn cancel(
     let SlotState::Creating { planned, .. } = &intended(claim, slot)?.state else {
         return None;
     };
-    if planned.iter().any(|planned| planned.volume.is_some()) {
+    let mut apart = slot.clone();
+    apart.volumes = planned.iter().filter_map(|planned| existing(planned, now)).collect();
+    if apart.volumes.is_empty() {
         return None;
     }
-    let (place, since) = claim.queued()?;
-    let mut shrunk = pool.clone();
-    let count = shrunk.slots_per_zone.entry(slot.zone.clone()).or_default();
-    *count = count.saturating_sub(1);
-    let mut retired = slot.clone();
-    retired.state = SlotState::Retired;
-    reason.clone_into(&mut retired.reason);
+    apart.state = SlotState::Quarantined;
+    reason.clone_into(&mut apart.reason);
+    let mut writes = back(claim, wanted, now)?;
+    writes.push(put_slot(apart));
+    Some(Transaction::new("set apart", writes).waking(slot.place()))
+}
+
+/// The claim back in its place in the queue, or closed.
+fn back(claim: &Claim, wanted: Wanted, now: Timestamp) -> Option<Vec<Write>> {
+    let (place, since) = claim.waits()?;
     let mut next = claim.clone();
-    let mut writes = put_pool(Some(pool), shrunk);
-    writes.push(put_slot(retired));
-    match wanted {
+    Some(match wanted {
         Wanted::Still => {
             next.phase = Phase::Waiting { place: place.clone(), since };
-            writes.push(put_claim(next));
+            let mark = WaitingMark::new(claim, place.clone(), since);
+            vec![moved(next, now), Write::Put(Record::Waiting(mark), Expect::Mark)]
         }
         Wanted::NoMore => {
             next.phase = Phase::Closed;
             let mark = Key::Waiting(place.clone(), since, claim.instance.clone());
-            writes.extend([moved(next, now), Write::Delete(mark)]);
+            vec![moved(next, now), Write::Delete(mark)]
         }
-    }
-    Some(Transaction::new("cancel", writes).waking(place.clone()))
+    })
 }
 
-/// Whether an instance still wants a slot when its intent is cancelled.
+/// Whether an instance still wants a slot when the one that was created for it goes another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// It waits on.
@@ -216,8 +228,7 @@ fn planned_mut<'a>(slot: &'a mut Slot, name: &VolumeName) -> Option<&'a mut Plan
         SlotState::Free
         | SlotState::Leased { .. }
         | SlotState::Releasing { .. }
-        | SlotState::Quarantined
-        | SlotState::Retired => None,
+        | SlotState::Quarantined => None,
     }
 }
 
@@ -227,14 +238,17 @@ fn completed(claim: &Claim, slot: &Slot, now: Timestamp) -> Option<Slot> {
         return None;
     };
     let mut complete = slot.clone();
-    for planned in planned {
-        complete.volumes.push(SlotVolume {
-            name: planned.name.clone(),
-            volume: planned.volume.clone()?,
-            device: planned.device.clone(),
-            origin: Origin::Created,
-            created_at: now,
-        });
-    }
+    complete.volumes =
+        planned.iter().map(|planned| existing(planned, now)).collect::<Option<_>>()?;
     Some(complete)
+}
+
+fn existing(planned: &Planned, now: Timestamp) -> Option<SlotVolume> {
+    Some(SlotVolume {
+        name: planned.name.clone(),
+        volume: planned.volume.clone()?,
+        device: planned.device.clone(),
+        origin: Origin::Created,
+        created_at: now,
+    })
 }

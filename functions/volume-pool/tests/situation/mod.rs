@@ -320,6 +320,7 @@ impl Situation {
         situation.seen.pool = Some(Vec::new());
         situation.seen.held = Some(Vec::new());
         situation.seen.members = Some(members());
+        situation.seen.holders = Some(BTreeMap::new());
         situation
     }
 

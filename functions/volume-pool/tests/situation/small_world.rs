@@ -158,6 +158,11 @@ impl World {
                     .filter_map(|id| Some((id.clone(), self.instances.get(id)?.clone())))
                     .collect(),
             }),
+            Request::Instances(ids) => Response::Instances(
+                ids.iter()
+                    .filter_map(|id| Some((id.clone(), self.instances.get(id)?.clone())))
+                    .collect(),
+            ),
             Request::Effect(_, Effect::Create(creation)) => {
                 Response::Created(Ok(self.created(creation)))
             }
@@ -412,6 +417,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::Volumes(_) => "look at volumes".to_owned(),
         Request::Group(_) => "look at the group".to_owned(),
         Request::Others(_) => "look at others".to_owned(),
+        Request::Instances(_) => "look at holders".to_owned(),
         Request::Commit(transaction) => format!("commit {}", transaction.name),
         Request::Poke(..) => "poke".to_owned(),
         Request::TakePoke(..) => "take poke".to_owned(),

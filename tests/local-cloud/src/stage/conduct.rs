@@ -134,7 +134,7 @@ impl Call<'_> {
     /// Rule 8: an empty volume is created only with its intent on record, within the zone's maximum, and where no slot
     /// with data is free for the instance that it is for.
     fn creates(&self, creation: &Creation) -> Option<String> {
-        let Some(claim @ Claim { phase: Phase::Creating { place, since, slot }, .. }) =
+        let Some(claim @ Claim { phase: Phase::Creating { place, since, slot, .. }, .. }) =
             self.claim()
         else {
             return Some(format!("rule 8: a volume is created for {}, unannounced", self.instance));

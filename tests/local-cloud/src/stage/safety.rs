@@ -84,7 +84,7 @@ impl Book<'_> {
             if !holders.insert(holder) {
                 broken.push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
             }
-            let held = self.claims.get(holder).filter(|claim| claim.queued().is_none());
+            let held = self.claims.get(holder).filter(|claim| claim.waits().is_none());
             if held.and_then(|claim| claim.slot()) != Some(&slot.id) {
                 let id = &slot.id;
                 broken.push(format!("rule 1: {id} is held by {holder}, whose claim differs"));
@@ -150,7 +150,7 @@ impl Book<'_> {
                 SlotState::Leased { .. } => {
                     due.insert(Key::Held(slot.place(), slot.id.index));
                 }
-                SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
+                SlotState::Creating { .. } | SlotState::Quarantined => {}
             }
         }
         broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));

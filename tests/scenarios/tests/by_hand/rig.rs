@@ -276,6 +276,7 @@ impl Rig {
             }
             Request::Group(name) => Response::Group(GroupView::unknown(name.clone())),
             Request::Others(_) => Response::Others(Others::default()),
+            Request::Instances(_) => Response::Instances(BTreeMap::new()),
             Request::PoolVolumes(_, state) => {
                 let shown = self.pool.iter().filter(|volume| volume.state == *state);
                 Response::Volumes(shown.cloned().collect())
