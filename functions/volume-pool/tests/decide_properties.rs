@@ -23,8 +23,8 @@ use volume_pool::decide::{Decision, Effect, Look, Reason, Step, decide};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::evidence::evidence;
 use volume_pool::observation::{
-    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Others, Volume,
-    VolumeState, tags,
+    AttachmentState, DeleteOnTermination, GroupInstance, GroupView, InstanceState, LifecycleState,
+    Others, Volume, VolumeState, tags,
 };
 use volume_pool::policy::{LeaveMode, Mode, Policy};
 use volume_pool::ports::{Commit, Refusal};
@@ -137,6 +137,16 @@ impl Choices<'_> {
             });
         }
         SlotState::Creating { claimant: instance(self.one_of(&[1, 1, 1, 2])), planned }
+    }
+
+    fn members(&mut self) -> GroupView {
+        let mut group = members();
+        if self.one_in(2) {
+            let state = self.lifecycle_state();
+            let member = GroupInstance { group: group.name.clone(), zone: place().zone, state };
+            group.members.insert(instance(2), member);
+        }
+        group
     }
 
     fn held(&mut self) -> HeldMark {
@@ -367,7 +377,7 @@ impl Choices<'_> {
         situation.seen.slot_volumes =
             if self.one_in(2) { None } else { Some(self.many(2, |choices| choices.volume(7))) };
         situation.seen.held = if self.one_in(3) { None } else { Some(self.many(1, Choices::held)) };
-        situation.seen.members = if self.one_in(3) { None } else { Some(members()) };
+        situation.seen.members = if self.one_in(3) { None } else { Some(self.members()) };
         situation.seen.holders = if self.one_in(2) { None } else { Some(BTreeMap::new()) };
         situation.seen.others = if self.one_in(2) { None } else { Some(Others::default()) };
         situation.seen.pool = if self.one_in(3) {
@@ -434,7 +444,7 @@ impl Choices<'_> {
 }
 
 fn any_situation() -> impl Strategy<Value = Situation> {
-    proptest::collection::vec(any::<u8>(), 0..280)
+    proptest::collection::vec(any::<u8>(), 0..220)
         .prop_map(|bytes| Choices(bytes.iter()).situation())
 }
 
