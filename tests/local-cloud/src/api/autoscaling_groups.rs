@@ -2,14 +2,15 @@
 
 use crate::query::Params;
 use crate::world::{
-    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Process, ScaleIn,
-    TemplateReference,
+    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Member, Process,
+    ScaleIn, TemplateReference,
 };
 use crate::xml::Xml;
 
 use super::arguments::{Arguments as _, Call, invalid};
 use super::autoscaling_hooks::hook_specification;
 use super::autoscaling_instances::write_member;
+use super::autoscaling_warm_pools::write_warm_pool;
 use super::ec2_templates::template_reference;
 
 pub(super) fn create_auto_scaling_group(call: &mut Call<'_>, _: &mut Xml) -> Result<(), ApiError> {
@@ -213,7 +214,9 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
         .text("HealthCheckGracePeriod", group.health_check_grace_period);
     xml.element("Instances", |xml| {
         if instances {
-            for member in group.members.values() {
+            // Those of the warm pool are listed by DescribeWarmPool.
+            let listed = |it: &&Member| !it.state.is_listed_in_warm_pool();
+            for member in group.members.values().filter(listed) {
                 xml.element("member", |xml| write_member(xml, member));
             }
         }
@@ -232,6 +235,10 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
         xml.text("VPCZoneIdentifier", subnets.join(","));
     } else {
         xml.text("VPCZoneIdentifier", "");
+    }
+    if let Some(pool) = &group.warm_pool {
+        write_warm_pool(xml, pool);
+        xml.text("WarmPoolSize", group.warm_pool_size());
     }
     if group.status == GroupStatus::Deleting {
         xml.text("Status", "Delete in progress");

@@ -126,6 +126,7 @@ impl World {
             tags: GroupTags::new(),
             plain_tags: Tags::new(),
             hooks: BTreeMap::new(),
+            warm_pool: None,
             suspended: BTreeSet::new(),
             members: BTreeMap::new(),
             status: GroupStatus::Active,

@@ -14,6 +14,7 @@ use super::hooks::Hook;
 use super::members::{Member, TerminateHooks};
 use super::tags::Tags;
 use super::templates::TemplateReference;
+use super::warm_pools::WarmPool;
 
 /// A process of a group that can be suspended (`SuspendProcesses`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +125,8 @@ pub struct Group {
     pub(super) plain_tags: Tags,
     /// Its hooks, by name.
     pub hooks: BTreeMap<String, Hook>,
+    /// Its warm pool.
+    pub warm_pool: Option<WarmPool>,
     /// Its suspended processes.
     pub suspended: BTreeSet<Process>,
     /// Its instances, by id.
@@ -149,9 +152,14 @@ impl Filtered for Group {
 }
 
 impl Group {
-    /// The instances that count towards its capacity: all that are not leaving.
+    /// How many instances count towards its capacity.
     pub fn capacity(&self) -> usize {
-        self.members.values().filter(|member| !member.state.is_leaving()).count()
+        self.members.values().filter(|member| member.state.counts()).count()
+    }
+
+    /// How many of those are in a zone.
+    pub(super) fn in_zone(&self, zone: &str) -> usize {
+        self.members.values().filter(|it| it.zone == zone && it.state.counts()).count()
     }
 
     pub(super) fn set_tag(&mut self, key: String, tag: GroupTag) {

@@ -16,3 +16,5 @@ mod staging;
 mod storm;
 #[cfg(test)]
 mod volumes;
+#[cfg(test)]
+mod warm_pools;
