@@ -20,6 +20,7 @@ mod lagged;
 mod launches;
 mod lifecycle_states;
 mod members;
+mod membership;
 mod mounts;
 mod places;
 mod scaling;
@@ -38,7 +39,9 @@ use volume_pool::Timestamp;
 pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
-pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
+pub use config::{
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, Span, Timings, Workload,
+};
 pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};

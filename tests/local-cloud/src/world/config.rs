@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::members::TerminateHooks;
+
 /// How long something takes: drawn evenly between the two ends, from the world's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -89,6 +91,26 @@ pub enum AbandonedLaunch {
     SkipsTerminateHooks,
 }
 
+/// Whether deleting a group or its warm pool by force runs terminate hooks. The user guide says no ("Amazon EC2 Auto
+/// Scaling lifecycle hooks"); radkawar/stackd measured that instances enter `Terminating:Wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForcedDeletion {
+    /// The terminate hooks run.
+    RunsTerminateHooks,
+    /// The instances are terminated at once.
+    SkipsTerminateHooks,
+}
+
+/// What an abandoned terminate hook means for an instance that goes back to the warm pool. AWS documents neither;
+/// radkawar/stackd measured that it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbandonedReturn {
+    /// The instance is terminated instead.
+    Terminates,
+    /// It goes into the warm pool all the same.
+    Returns,
+}
+
 /// Whether a workload mounts what is attached to its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
@@ -123,10 +145,24 @@ pub struct Config {
     pub late_actions: Option<Duration>,
     /// Whether an abandoned launch runs terminate hooks.
     pub abandoned_launch: AbandonedLaunch,
+    /// What becomes of an instance whose return to the warm pool is abandoned.
+    pub abandoned_return: AbandonedReturn,
+    /// Whether a deletion by force runs terminate hooks.
+    pub forced_deletion: ForcedDeletion,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
     /// The longest page that a describe answers when the caller names no `MaxResults`.
     pub page_limit: usize,
+}
+
+impl ForcedDeletion {
+    /// The same as an instruction for those that go.
+    pub(super) fn hooks(self) -> TerminateHooks {
+        match self {
+            Self::RunsTerminateHooks => TerminateHooks::Run,
+            Self::SkipsTerminateHooks => TerminateHooks::Skip,
+        }
+    }
 }
 
 impl Default for Config {
@@ -143,6 +179,8 @@ impl Default for Config {
             stale_describe: None,
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
+            abandoned_return: AbandonedReturn::Terminates,
+            forced_deletion: ForcedDeletion::SkipsTerminateHooks,
             attachment_limit: 28,
             page_limit: 1_000,
         }

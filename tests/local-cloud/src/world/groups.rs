@@ -11,7 +11,7 @@ use super::errors::ApiError;
 use super::events::Subject;
 use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
 use super::hooks::Hook;
-use super::members::{Member, TerminateHooks};
+use super::members::Member;
 use super::tags::Tags;
 use super::templates::TemplateReference;
 use super::warm_pools::WarmPool;
@@ -169,7 +169,7 @@ impl Group {
 }
 
 impl World {
-    /// `DeleteAutoScalingGroup`. By force, its instances are terminated without their hooks.
+    /// `DeleteAutoScalingGroup`. By force, its instances are terminated with it.
     pub fn delete_group(&mut self, name: &str, force: bool) -> Result<(), ApiError> {
         let group = self.group(name)?;
         if group.members.is_empty() {
@@ -185,8 +185,9 @@ impl World {
             group.min_size = 0;
             group.desired_capacity = 0;
         }
+        let hooks = self.config.forced_deletion.hooks();
         for instance in members {
-            self.dismiss(name, &instance, TerminateHooks::Skip, "the group is being deleted");
+            self.dismiss(name, &instance, hooks, "the group is being deleted");
         }
         Ok(())
     }

@@ -18,6 +18,12 @@ pub enum LifecycleState {
     TerminatingWait,
     /// Terminate hooks have been answered; EC2 terminates the instance.
     TerminatingProceed,
+    /// On its way out of service to standby.
+    EnteringStandby,
+    /// On standby: it runs, out of service, and its health is not looked at.
+    Standby,
+    /// Leaving the group, alive.
+    Detaching,
     /// Launched into the warm pool, or on its way back there from service.
     WarmedPending,
     /// The launch hooks of an instance that was launched into the warm pool are waited for, or the terminate hooks
@@ -48,6 +54,9 @@ impl LifecycleState {
             Self::Terminating => "Terminating",
             Self::TerminatingWait => "Terminating:Wait",
             Self::TerminatingProceed => "Terminating:Proceed",
+            Self::EnteringStandby => "EnteringStandby",
+            Self::Standby => "Standby",
+            Self::Detaching => "Detaching",
             Self::WarmedPending => "Warmed:Pending",
             Self::WarmedPendingWait => "Warmed:Pending:Wait",
             Self::WarmedPendingProceed => "Warmed:Pending:Proceed",
@@ -76,6 +85,7 @@ impl LifecycleState {
             Self::Terminating
                 | Self::TerminatingWait
                 | Self::TerminatingProceed
+                | Self::Detaching
                 | Self::WarmedTerminating
                 | Self::WarmedTerminatingWait
                 | Self::WarmedTerminatingProceed
@@ -97,6 +107,11 @@ impl LifecycleState {
         matches!(self, Self::WarmedStopped | Self::WarmedRunning)
     }
 
+    /// Whether the group looks at the instance's health. On standby it does not (`EnterStandby`).
+    pub fn is_health_checked(self) -> bool {
+        self.counts() || self.is_warm()
+    }
+
     /// Whether `DescribeWarmPool` lists the instance, and not its group.
     pub fn is_listed_in_warm_pool(self) -> bool {
         self.as_str().starts_with("Warmed:")
@@ -114,7 +129,7 @@ impl LifecycleState {
     }
 }
 
-/// Where an instance of a group comes from (`Origin` of lifecycle events).
+/// Where an instance of a group comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// EC2 launched it for the group.
@@ -123,15 +138,24 @@ pub enum Origin {
     WarmPool,
     /// The group, where it was in service.
     Group,
+    /// Standby. It comes back into service without launch hooks.
+    Standby,
+    /// Launched by somebody else, and attached. It comes into service without launch hooks.
+    Outside,
 }
 
 impl Origin {
-    /// The origin as lifecycle events write it.
+    /// The origin as events write it (`Origin`).
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Ec2 => "EC2",
+            Self::Ec2 | Self::Standby | Self::Outside => "EC2",
             Self::WarmPool => "WarmPool",
             Self::Group => "AutoScalingGroup",
         }
+    }
+
+    /// Whether an instance from there runs the launch hooks on its way into service.
+    pub fn runs_launch_hooks(self) -> bool {
+        matches!(self, Self::Ec2 | Self::WarmPool | Self::Group)
     }
 }

@@ -144,7 +144,8 @@ impl World {
         let member = member.clone();
         match member.state {
             LifecycleState::Pending => {
-                if !self.open_actions(group, instance, Transition::Launching) {
+                let hooks = member.origin.runs_launch_hooks();
+                if !hooks || !self.open_actions(group, instance, Transition::Launching) {
                     self.enter_service(group, instance);
                 }
             }
@@ -165,9 +166,13 @@ impl World {
             LifecycleState::WarmedPending | LifecycleState::WarmedPendingProceed => {
                 self.warming_due(group, instance, &member);
             }
+            LifecycleState::EnteringStandby | LifecycleState::Detaching => {
+                self.moving_due(group, instance, member.state);
+            }
             LifecycleState::PendingWait
             | LifecycleState::InService
             | LifecycleState::TerminatingWait
+            | LifecycleState::Standby
             | LifecycleState::WarmedPendingWait
             | LifecycleState::WarmedStopped
             | LifecycleState::WarmedRunning
@@ -267,6 +272,11 @@ impl World {
     pub(super) fn member_gone(&mut self, group: &str, instance: &str) {
         self.set_activity(group, instance, ActivityStatus::Successful);
         self.announce_result(group, instance, "EC2 Instance Terminate Successful");
+        self.left_group(group, instance);
+    }
+
+    /// An instance is its group's no more.
+    pub(super) fn left_group(&mut self, group: &str, instance: &str) {
         let Some(found) = self.groups.get_mut(group) else {
             return;
         };

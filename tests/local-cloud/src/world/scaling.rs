@@ -134,7 +134,7 @@ impl World {
                 self.step_soon(&group, instance);
             }
             (InstanceState::Pending | InstanceState::Running, StatusChecks::Ok) => {}
-            _ if lifecycle.is_leaving() => {}
+            _ if !lifecycle.is_health_checked() => {}
             _ => self.request_health_check(&group),
         }
     }
@@ -193,7 +193,7 @@ impl World {
             return;
         }
         let staying: Vec<Member> =
-            group.members.values().filter(|it| !it.state.is_leaving()).cloned().collect();
+            group.members.values().filter(|it| it.state.is_health_checked()).cloned().collect();
         let mut look_again = None;
         for member in staying {
             match self.unhealthy(name, &member) {
@@ -310,7 +310,7 @@ impl World {
             .instance_tags
             .extend(propagated.map(|(key, tag)| (key.clone(), tag.value.clone())));
         specification.instance_tags.extend([
-            ("aws:autoscaling:groupName".to_owned(), group.name.clone()),
+            (super::membership::GROUP_TAG.to_owned(), group.name.clone()),
             ("aws:ec2launchtemplate:id".to_owned(), template.id.clone()),
             ("aws:ec2launchtemplate:version".to_owned(), number.clone()),
         ]);

@@ -2,6 +2,7 @@
 //! the pool, taken from it and returned to it is decided here; the steps themselves are in `members`.
 
 use super::World;
+use super::config::AbandonedReturn;
 use super::errors::ApiError;
 use super::events::Subject;
 use super::filters::{Page, PageRequest};
@@ -179,7 +180,7 @@ impl World {
         Ok(WarmPoolView { pool: group.warm_pool, instances })
     }
 
-    /// `DeleteWarmPool`. With instances in it, by force only, which does not wait for their hooks.
+    /// `DeleteWarmPool`. With instances in it, by force only.
     pub fn delete_warm_pool(&mut self, name: &str, force: bool) -> Result<(), ApiError> {
         let group = self.group(name)?;
         let Some(mut pool) = group.warm_pool else {
@@ -195,8 +196,9 @@ impl World {
         if let Some(group) = self.groups.get_mut(name) {
             group.warm_pool = Some(pool);
         }
+        let hooks = self.config.forced_deletion.hooks();
         for instance in members {
-            self.dismiss(name, &instance, TerminateHooks::Skip, "the warm pool is being deleted");
+            self.dismiss(name, &instance, hooks, "the warm pool is being deleted");
         }
         self.warm_pool_emptied(name);
         Ok(())
@@ -308,7 +310,7 @@ impl World {
         if member.state == LifecycleState::WarmedPending {
             let transition = match member.origin {
                 Origin::Group => Transition::Terminating,
-                Origin::Ec2 | Origin::WarmPool => Transition::Launching,
+                _ => Transition::Launching,
             };
             if !self.open_actions(group, instance, transition) {
                 self.set_member_state(group, instance, LifecycleState::WarmedPendingProceed);
@@ -319,7 +321,7 @@ impl World {
         }
     }
 
-    /// The hooks of an instance on its way into the warm pool have been answered. Abandoned, it is terminated.
+    /// The hooks of an instance on its way into the warm pool have been answered.
     pub(super) fn warming_answered(
         &mut self,
         group: &str,
@@ -327,19 +329,18 @@ impl World {
         result: LifecycleResult,
     ) {
         let instance = &member.instance;
+        let returns = self.config.abandoned_return == AbandonedReturn::Returns;
         match (result, member.origin) {
-            (LifecycleResult::Continue, _) => {
-                self.set_member_state(group, instance, LifecycleState::WarmedPendingProceed);
-                self.step_soon(group, instance);
-            }
-            (LifecycleResult::Abandon, Origin::Group) => {
+            (LifecycleResult::Abandon, Origin::Group) if !returns => {
                 // Its terminate hooks have just been answered.
                 let cause = "its return to the warm pool was abandoned by a lifecycle hook";
                 self.dismiss(group, instance, TerminateHooks::Skip, cause);
             }
-            (LifecycleResult::Abandon, Origin::Ec2 | Origin::WarmPool) => {
-                self.launch_abandoned(group, instance);
+            (LifecycleResult::Continue, _) | (LifecycleResult::Abandon, Origin::Group) => {
+                self.set_member_state(group, instance, LifecycleState::WarmedPendingProceed);
+                self.step_soon(group, instance);
             }
+            (LifecycleResult::Abandon, _) => self.launch_abandoned(group, instance),
         }
     }
 

@@ -9,6 +9,8 @@ mod hooks;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod membership;
+#[cfg(test)]
 mod query;
 #[cfg(test)]
 mod staging;

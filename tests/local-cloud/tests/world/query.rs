@@ -182,3 +182,30 @@ fn a_warm_pool_is_put_and_described_and_its_instances_are_not_the_groups() {
     let going = scaling(&mut world, "DescribeWarmPool", "AutoScalingGroupName=web");
     assert_eq!(text(&going.body, "Status"), "PendingDelete");
 }
+
+#[test]
+fn instances_are_moved_over_the_wire_and_activities_come_back() {
+    let mut world = world();
+    group(&mut world, 1, &["a"], Vec::new());
+    pass(&mut world, 60);
+    let instance = world.instances().next().unwrap().id.clone();
+    let ids = format!("AutoScalingGroupName=web&InstanceIds.member.1={instance}");
+    let missing = scaling(&mut world, "EnterStandby", &ids);
+    assert_eq!(refused(&missing), (400, "ValidationError"));
+    let lowered = format!("{ids}&ShouldDecrementDesiredCapacity=true");
+    let entered = scaling(&mut world, "EnterStandby", &lowered);
+    assert_eq!(entered.status, 200, "{}", entered.body);
+    assert!(entered.body.contains("<Activities><member><ActivityId>"));
+    pass(&mut world, 5);
+    let groups = scaling(&mut world, "DescribeAutoScalingGroups", "").body;
+    assert_eq!(text(&groups, "LifecycleState"), "Standby");
+    assert_eq!(scaling(&mut world, "ExitStandby", &ids).status, 200);
+    pass(&mut world, 60);
+    assert_eq!(scaling(&mut world, "DetachInstances", &lowered).status, 200);
+    pass(&mut world, 5);
+    assert_eq!(scaling(&mut world, "AttachInstances", &ids).status, 200);
+    pass(&mut world, 60);
+    let found = scaling(&mut world, "DescribeAutoScalingInstances", "").body;
+    assert_eq!(text(&found, "LifecycleState"), "InService");
+    assert!(!found.contains("LaunchTemplate"), "it was not launched from one");
+}

@@ -1,13 +1,13 @@
 //! Warm pools: how they are filled and drawn on, which hooks run on the way in and out, and who ends where.
 
 use local_cloud::world::{
-    DesiredCapacity, InstanceState, LifecycleResult, LifecycleState, PageRequest, PoolState,
-    ScaledIn, Tags, TemplateReference, Transition, WarmPoolChange, World,
+    AbandonedReturn, Config, DesiredCapacity, InstanceState, LifecycleResult, LifecycleState,
+    PageRequest, PoolState, ScaledIn, Tags, TemplateReference, Transition, WarmPoolChange, World,
 };
 
 use crate::staging::{
     answer, group, hook, in_service, lifecycle, lifecycle_events, pass, specification, state,
-    until, waiting, world,
+    until, waiting, with, world,
 };
 
 const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
@@ -177,6 +177,22 @@ fn a_return_to_the_pool_that_is_abandoned_ends_in_termination_without_more_hooks
     assert_eq!(state(&world, &instance), InstanceState::Terminated);
     assert_eq!(lifecycle(&world, &instance), None);
     assert_eq!(lifecycle_events(&mut world, TERMINATE).len(), 1);
+}
+
+#[test]
+fn an_abandoned_return_can_be_set_to_end_in_the_pool_all_the_same() {
+    let mut world =
+        with(Config { abandoned_return: AbandonedReturn::Returns, seed: 7, ..Config::default() });
+    group(&mut world, 1, &["a"], vec![hook("leave", Transition::Terminating)]);
+    world.put_warm_pool("web", WarmPoolChange { max_prepared: Some(1), ..reusing() }).unwrap();
+    pass(&mut world, 60);
+    let instance = in_service(&world).remove(0);
+    world.set_desired_capacity("web", 0).unwrap();
+    let warming = LifecycleState::WarmedPendingWait;
+    until(&mut world, "returning", |it| lifecycle(it, &instance) == Some(warming));
+    answer(&mut world, "leave", &instance, LifecycleResult::Abandon).unwrap();
+    pass(&mut world, 120);
+    assert_eq!(lifecycle(&world, &instance), Some(LifecycleState::WarmedStopped));
 }
 
 #[test]
