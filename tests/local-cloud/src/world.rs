@@ -46,7 +46,7 @@ pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};
 pub use group_changes::{CreateGroup, GroupChange};
-pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn};
+pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn, TerminateHookAbandon};
 pub use hooks::{Hook, HookSpecification, LifecycleResult, Transition};
 pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};

@@ -3,7 +3,7 @@
 use crate::query::Params;
 use crate::world::{
     ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Member, Process,
-    ScaleIn, TemplateReference,
+    ScaleIn, TemplateReference, TerminateHookAbandon,
 };
 use crate::xml::Xml;
 
@@ -156,6 +156,8 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
     let template = params.nested("LaunchTemplate");
     let zones = params.list("AvailabilityZones");
     let policies = params.list("TerminationPolicies");
+    let retention = params.nested("InstanceLifecyclePolicy").nested("RetentionTriggers");
+    let abandon = retention.optional("TerminateHookAbandon");
     let subnets = params.optional("VPCZoneIdentifier").filter(|it| !it.is_empty());
     Ok(GroupChange {
         template: if template.is_empty() { None } else { Some(template_reference(&template)) },
@@ -173,6 +175,7 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
             .map(|protected| if protected { ScaleIn::Protected } else { ScaleIn::Allowed }),
         capacity_rebalance: params.flag("CapacityRebalance")?,
         default_instance_warmup: params.number("DefaultInstanceWarmup")?,
+        terminate_hook_abandon: abandon.map(|it| TerminateHookAbandon::parse(&it)).transpose()?,
     })
 }
 
@@ -248,6 +251,13 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
     xml.text("NewInstancesProtectedFromScaleIn", group.new_instances == ScaleIn::Protected)
         .optional("CapacityRebalance", group.capacity_rebalance)
         .optional("DefaultInstanceWarmup", group.default_instance_warmup);
+    if let Some(abandon) = group.terminate_hook_abandon {
+        xml.element("InstanceLifecyclePolicy", |xml| {
+            xml.element("RetentionTriggers", |xml| {
+                xml.text("TerminateHookAbandon", abandon.as_str());
+            });
+        });
+    }
 }
 
 fn write_group_tags(xml: &mut Xml, group: &str, tags: &GroupTags) {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::World;
 use super::errors::ApiError;
 use super::events::Subject;
-use super::groups::{Group, GroupStatus, GroupTags, ScaleIn, as_validation, check_group_tag};
+use super::groups::{
+    Group, GroupStatus, GroupTags, ScaleIn, TerminateHookAbandon, as_validation, check_group_tag,
+};
 use super::hooks::{HookSpecification, put_hook};
 use super::tags::Tags;
 use super::templates::TemplateReference;
@@ -39,6 +41,8 @@ pub struct GroupChange {
     pub capacity_rebalance: Option<bool>,
     /// Kept and shown, in seconds.
     pub default_instance_warmup: Option<u32>,
+    /// What an abandoned terminate hook means.
+    pub terminate_hook_abandon: Option<TerminateHookAbandon>,
 }
 
 /// The input of `CreateAutoScalingGroup`.
@@ -126,6 +130,7 @@ impl World {
             tags: GroupTags::new(),
             plain_tags: Tags::new(),
             hooks: BTreeMap::new(),
+            terminate_hook_abandon: None,
             warm_pool: None,
             suspended: BTreeSet::new(),
             members: BTreeMap::new(),
@@ -173,6 +178,8 @@ impl World {
         set(&mut group.termination_policies, change.termination_policies);
         set(&mut group.new_instances, change.new_instances);
         group.capacity_rebalance = change.capacity_rebalance.or(group.capacity_rebalance);
+        group.terminate_hook_abandon =
+            change.terminate_hook_abandon.or(group.terminate_hook_abandon);
         group.default_instance_warmup =
             change.default_instance_warmup.or(group.default_instance_warmup);
         Ok(())

@@ -18,6 +18,9 @@ pub enum LifecycleState {
     TerminatingWait,
     /// Terminate hooks have been answered; EC2 terminates the instance.
     TerminatingProceed,
+    /// Its termination was abandoned, and its group retains such instances. It runs until someone terminates it
+    /// through the group.
+    TerminatingRetained,
     /// On its way out of service to standby.
     EnteringStandby,
     /// On standby: it runs, out of service, and its health is not looked at.
@@ -31,6 +34,8 @@ pub enum LifecycleState {
     WarmedPendingWait,
     /// Those hooks have been answered with CONTINUE; the instance is brought into the pool's state.
     WarmedPendingProceed,
+    /// Its return to the warm pool was abandoned, and its group retains such instances.
+    WarmedPendingRetained,
     /// In the warm pool, stopped.
     WarmedStopped,
     /// In the warm pool, running.
@@ -41,6 +46,8 @@ pub enum LifecycleState {
     WarmedTerminatingWait,
     /// They have been answered; EC2 terminates the instance.
     WarmedTerminatingProceed,
+    /// Its termination was abandoned, and its group retains such instances.
+    WarmedTerminatingRetained,
 }
 
 impl LifecycleState {
@@ -54,17 +61,20 @@ impl LifecycleState {
             Self::Terminating => "Terminating",
             Self::TerminatingWait => "Terminating:Wait",
             Self::TerminatingProceed => "Terminating:Proceed",
+            Self::TerminatingRetained => "Terminating:Retained",
             Self::EnteringStandby => "EnteringStandby",
             Self::Standby => "Standby",
             Self::Detaching => "Detaching",
             Self::WarmedPending => "Warmed:Pending",
             Self::WarmedPendingWait => "Warmed:Pending:Wait",
             Self::WarmedPendingProceed => "Warmed:Pending:Proceed",
+            Self::WarmedPendingRetained => "Warmed:Pending:Retained",
             Self::WarmedStopped => "Warmed:Stopped",
             Self::WarmedRunning => "Warmed:Running",
             Self::WarmedTerminating => "Warmed:Terminating",
             Self::WarmedTerminatingWait => "Warmed:Terminating:Wait",
             Self::WarmedTerminatingProceed => "Warmed:Terminating:Proceed",
+            Self::WarmedTerminatingRetained => "Warmed:Terminating:Retained",
         }
     }
 
@@ -105,6 +115,16 @@ impl LifecycleState {
     /// Whether the instance lies ready in the warm pool.
     pub fn is_warmed(self) -> bool {
         matches!(self, Self::WarmedStopped | Self::WarmedRunning)
+    }
+
+    /// Whether the instance is kept because someone abandoned a terminate hook (`TerminateHookAbandon`).
+    pub fn is_retained(self) -> bool {
+        matches!(
+            self,
+            Self::TerminatingRetained
+                | Self::WarmedPendingRetained
+                | Self::WarmedTerminatingRetained
+        )
     }
 
     /// Whether the group looks at the instance's health. On standby it does not (`EnterStandby`).

@@ -12,7 +12,7 @@ use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Announcement, Subject};
 use super::filters::{Page, PageRequest};
-use super::groups::{GroupStatus, ScaleIn};
+use super::groups::{Group, GroupStatus, ScaleIn};
 use super::hooks::{LifecycleResult, Transition};
 use super::instances::InstanceState;
 use super::lifecycle_states::{LifecycleState, Origin};
@@ -46,6 +46,15 @@ pub enum TerminateHooks {
     Skip,
 }
 
+/// What becomes of an instance once its terminate hooks have been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// EC2 terminates it, or it goes where it was bound for.
+    Regular,
+    /// It is kept: a hook was abandoned, and the group retains such instances.
+    Retained,
+}
+
 /// An instance of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -74,9 +83,26 @@ pub struct Member {
     /// The activity that it is part of: its launch, later its termination.
     pub activity: String,
     pub(super) hooks: TerminateHooks,
+    pub(super) ending: Ending,
 }
 
 impl Member {
+    /// The transition whose hooks it waits for.
+    fn awaited(&self) -> Option<Transition> {
+        match self.state {
+            LifecycleState::WarmedPendingWait if self.origin == Origin::Group => {
+                Some(Transition::Terminating)
+            }
+            LifecycleState::PendingWait | LifecycleState::WarmedPendingWait => {
+                Some(Transition::Launching)
+            }
+            LifecycleState::TerminatingWait | LifecycleState::WarmedTerminatingWait => {
+                Some(Transition::Terminating)
+            }
+            _ => None,
+        }
+    }
+
     /// Where it is going, as `Destination` of lifecycle events.
     pub(super) fn destination(&self) -> &'static str {
         if self.state.is_leaving() {
@@ -156,6 +182,12 @@ impl World {
                     self.proceed_to_terminate(group, instance);
                 }
             }
+            LifecycleState::TerminatingProceed if member.ending == Ending::Retained => {
+                self.retain(group, instance, LifecycleState::TerminatingRetained);
+            }
+            LifecycleState::WarmedTerminatingProceed if member.ending == Ending::Retained => {
+                self.retain(group, instance, LifecycleState::WarmedTerminatingRetained);
+            }
             LifecycleState::TerminatingProceed | LifecycleState::WarmedTerminatingProceed => {
                 self.begin_termination(instance);
                 let state = self.instances.get(instance).map(|it| it.state);
@@ -173,6 +205,9 @@ impl World {
             | LifecycleState::InService
             | LifecycleState::TerminatingWait
             | LifecycleState::Standby
+            | LifecycleState::TerminatingRetained
+            | LifecycleState::WarmedPendingRetained
+            | LifecycleState::WarmedTerminatingRetained
             | LifecycleState::WarmedPendingWait
             | LifecycleState::WarmedStopped
             | LifecycleState::WarmedRunning
@@ -190,7 +225,17 @@ impl World {
         let Some(member) = self.groups.get(group).and_then(|it| it.members.get(instance)) else {
             return;
         };
-        let member = member.clone();
+        let mut member = member.clone();
+        let ending = match member.awaited() {
+            Some(Transition::Terminating)
+                if result == LifecycleResult::Abandon && self.retains(group) =>
+            {
+                Ending::Retained
+            }
+            _ => Ending::Regular,
+        };
+        member.ending = ending;
+        self.set_ending(group, instance, ending);
         match (member.state, result) {
             (LifecycleState::PendingWait, LifecycleResult::Continue) => {
                 self.set_member_state(group, instance, LifecycleState::PendingProceed);
@@ -248,7 +293,7 @@ impl World {
             format!("Terminating EC2 instance: {instance}"),
             format!("At {} an instance was taken out of service: {cause}.", self.now),
         );
-        let (origin, leaving) = if state.is_warm() {
+        let (origin, leaving) = if state.is_listed_in_warm_pool() {
             (Origin::WarmPool, LifecycleState::WarmedTerminating)
         } else {
             (Origin::Group, LifecycleState::Terminating)
@@ -257,6 +302,7 @@ impl World {
         if let Some(member) = found {
             member.activity = activity;
             member.hooks = hooks;
+            member.ending = Ending::Regular;
             member.origin = origin;
         }
         self.happened(
@@ -366,7 +412,27 @@ impl World {
         if let Some(member) = found {
             member.hooks = TerminateHooks::Skip;
         }
-        self.transition_answered(group, instance, LifecycleResult::Abandon);
+        // Nobody has abandoned anything, so nothing is retained.
+        self.transition_answered(group, instance, LifecycleResult::Continue);
+    }
+
+    /// Keeps an instance whose terminate hooks were abandoned (EC2 Auto Scaling User Guide, "Manage retained
+    /// instances"). It has not counted since its termination began, so its replacement is on its way already.
+    pub(super) fn retain(&mut self, group: &str, instance: &str, state: LifecycleState) {
+        self.set_activity(group, instance, ActivityStatus::Cancelled);
+        self.set_member_state(group, instance, state);
+        self.request_scaling(group);
+    }
+
+    fn retains(&self, group: &str) -> bool {
+        self.groups.get(group).is_some_and(Group::retains)
+    }
+
+    fn set_ending(&mut self, group: &str, instance: &str, ending: Ending) {
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.ending = ending;
+        }
     }
 
     fn announce_result(&mut self, group: &str, instance: &str, detail_type: &'static str) {

@@ -8,7 +8,7 @@ use super::events::Subject;
 use super::groups::{Group, Process, ScaleIn};
 use super::instances::InstanceState;
 use super::lifecycle_states::{LifecycleState, Origin};
-use super::members::{Health, Member, TerminateHooks};
+use super::members::{Ending, Health, Member, TerminateHooks};
 use super::scaling::DesiredCapacity;
 use super::templates::TemplateReference;
 
@@ -58,8 +58,15 @@ impl World {
         instances: &[String],
         capacity: DesiredCapacity,
     ) -> Result<Vec<Activity>, ApiError> {
-        let states = [LifecycleState::InService, LifecycleState::Standby];
+        let states = [
+            LifecycleState::InService,
+            LifecycleState::Standby,
+            LifecycleState::TerminatingRetained,
+        ];
         self.check_members(name, instances, &states)?;
+        for instance in instances {
+            self.check_retained(name, instance, capacity)?;
+        }
         self.lower_capacity(name, instances, capacity)?;
         Ok(self.move_each(name, instances, |world, instance| {
             world.begin_move(name, instance, "Detaching EC2 instance");
@@ -87,6 +94,26 @@ impl World {
             self.begin_move(name, &id, "Attaching an existing EC2 instance");
             self.come_from(name, &id, Origin::Outside);
             self.step_soon(name, &id);
+        }
+        Ok(())
+    }
+
+    /// A retained instance does not count, so nothing can be lowered by it (EC2 Auto Scaling User Guide, "Detach or
+    /// attach instances").
+    pub(super) fn check_retained(
+        &self,
+        name: &str,
+        instance: &str,
+        capacity: DesiredCapacity,
+    ) -> Result<(), ApiError> {
+        let state = self.member_state(name, instance);
+        if capacity == DesiredCapacity::Decremented
+            && state.is_some_and(LifecycleState::is_retained)
+        {
+            return Err(ApiError::Validation(format!(
+                "The instance {instance} is retained and does not count towards the desired capacity, so \
+                 ShouldDecrementDesiredCapacity must be false."
+            )));
         }
         Ok(())
     }
@@ -254,6 +281,7 @@ impl World {
             in_service_at: None,
             activity: String::new(),
             hooks: TerminateHooks::Run,
+            ending: Ending::Regular,
         })
     }
 }

@@ -14,7 +14,7 @@ use super::groups::{Group, GroupStatus, Process};
 use super::instances::{InstanceState, StatusChecks};
 use super::launches::LaunchSpecification;
 use super::lifecycle_states::{LifecycleState, Origin};
-use super::members::{Health, Member, TerminateHooks};
+use super::members::{Ending, Health, Member, TerminateHooks};
 use super::templates::TemplateReference;
 
 /// Whether `SetInstanceHealth` leaves an instance alone that is within its grace period.
@@ -71,6 +71,7 @@ impl World {
         capacity: DesiredCapacity,
     ) -> Result<Activity, ApiError> {
         let (name, member) = self.managed(instance)?;
+        self.check_retained(&name, instance, capacity)?;
         if capacity == DesiredCapacity::Decremented && member.state.counts() {
             let group = self.group(&name)?;
             let desired = group.desired_capacity;
@@ -121,7 +122,7 @@ impl World {
                 if matches!(
                     lifecycle,
                     LifecycleState::TerminatingProceed | LifecycleState::WarmedTerminatingProceed
-                ) =>
+                ) || lifecycle.is_retained() =>
             {
                 self.member_gone(&group, instance);
             }
@@ -284,6 +285,7 @@ impl World {
                 in_service_at: None,
                 activity,
                 hooks: TerminateHooks::Run,
+                ending: Ending::Regular,
             };
             group.members.insert(instance.clone(), member);
         }

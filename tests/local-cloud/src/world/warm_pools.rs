@@ -11,7 +11,7 @@ use super::hooks::{LifecycleResult, Transition};
 use super::instances::InstanceState;
 use super::launches::Market;
 use super::lifecycle_states::{LifecycleState, Origin};
-use super::members::{Member, TerminateHooks};
+use super::members::{Ending, Member, TerminateHooks};
 use super::scaling::Launch;
 
 /// The state that instances of a warm pool are kept in (`PoolState`). `Hibernated` is none of them: it needs
@@ -316,6 +316,8 @@ impl World {
                 self.set_member_state(group, instance, LifecycleState::WarmedPendingProceed);
                 self.step_soon(group, instance);
             }
+        } else if member.ending == Ending::Retained {
+            self.retain(group, instance, LifecycleState::WarmedPendingRetained);
         } else if member.state == LifecycleState::WarmedPendingProceed {
             self.settle_in_warm_pool(group, instance);
         }
@@ -331,7 +333,9 @@ impl World {
         let instance = &member.instance;
         let returns = self.config.abandoned_return == AbandonedReturn::Returns;
         match (result, member.origin) {
-            (LifecycleResult::Abandon, Origin::Group) if !returns => {
+            (LifecycleResult::Abandon, Origin::Group)
+                if !returns && member.ending == Ending::Regular =>
+            {
                 // Its terminate hooks have just been answered.
                 let cause = "its return to the warm pool was abandoned by a lifecycle hook";
                 self.dismiss(group, instance, TerminateHooks::Skip, cause);

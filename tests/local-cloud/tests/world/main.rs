@@ -13,6 +13,8 @@ mod membership;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod staging;
 #[cfg(test)]
 mod storm;

@@ -209,3 +209,20 @@ fn instances_are_moved_over_the_wire_and_activities_come_back() {
     assert_eq!(text(&found, "LifecycleState"), "InService");
     assert!(!found.contains("LaunchTemplate"), "it was not launched from one");
 }
+
+#[test]
+fn the_instance_lifecycle_policy_is_set_shown_and_checked() {
+    let mut world = world();
+    group(&mut world, 0, &["a"], Vec::new());
+    let policy = "AutoScalingGroupName=web\
+                  &InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon=";
+    let set = scaling(&mut world, "UpdateAutoScalingGroup", &format!("{policy}retain"));
+    assert_eq!(set.status, 200, "{}", set.body);
+    let bad = scaling(&mut world, "UpdateAutoScalingGroup", &format!("{policy}keep"));
+    assert_eq!(refused(&bad), (400, "ValidationError"));
+    let groups = scaling(&mut world, "DescribeAutoScalingGroups", "").body;
+    assert!(groups.contains(
+        "<InstanceLifecyclePolicy><RetentionTriggers><TerminateHookAbandon>retain\
+         </TerminateHookAbandon></RetentionTriggers></InstanceLifecyclePolicy>"
+    ));
+}
