@@ -23,7 +23,9 @@ mod members;
 mod membership;
 mod mounts;
 mod places;
+mod replacements;
 mod scaling;
+mod spot;
 mod status;
 mod tags;
 mod templates;
@@ -55,6 +57,7 @@ pub use lifecycle_states::{LifecycleState, Origin};
 pub use members::{Health, Member, MemberView, TerminateHooks};
 pub use mounts::Filesystem;
 pub use places::{DEFAULT_VPC, IMAGE, Place};
+pub use replacements::{MaintenanceChange, MaintenancePolicy, Successor};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
@@ -198,6 +201,7 @@ impl World {
             Due::ScalingPass(group) => self.scaling_pass(&group),
             Due::HealthCheck(group) => self.health_check(&group),
             Due::Member { group, instance } => self.member_due(&group, &instance),
+            Due::SpotInterruption(instance) => self.spot_interrupted(&instance),
             Due::ActionTimeout(token) => self.action_due(&token),
         }
     }

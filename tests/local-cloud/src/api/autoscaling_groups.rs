@@ -2,8 +2,8 @@
 
 use crate::query::Params;
 use crate::world::{
-    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Member, Process,
-    ScaleIn, TemplateReference, TerminateHookAbandon,
+    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, MaintenanceChange,
+    Member, Process, ScaleIn, TemplateReference, TerminateHookAbandon,
 };
 use crate::xml::Xml;
 
@@ -156,6 +156,7 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
     let template = params.nested("LaunchTemplate");
     let zones = params.list("AvailabilityZones");
     let policies = params.list("TerminationPolicies");
+    let maintenance = params.nested("InstanceMaintenancePolicy");
     let retention = params.nested("InstanceLifecyclePolicy").nested("RetentionTriggers");
     let abandon = retention.optional("TerminateHookAbandon");
     let subnets = params.optional("VPCZoneIdentifier").filter(|it| !it.is_empty());
@@ -175,8 +176,24 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
             .map(|protected| if protected { ScaleIn::Protected } else { ScaleIn::Allowed }),
         capacity_rebalance: params.flag("CapacityRebalance")?,
         default_instance_warmup: params.number("DefaultInstanceWarmup")?,
+        maintenance: maintenance_policy(&maintenance)?,
         terminate_hook_abandon: abandon.map(|it| TerminateHookAbandon::parse(&it)).transpose()?,
     })
+}
+
+/// Both percentages, or none of them.
+fn maintenance_policy(params: &Params) -> Result<Option<MaintenanceChange>, ApiError> {
+    if params.is_empty() {
+        return Ok(None);
+    }
+    let percentage = |name: &str| {
+        params.number(name)?.ok_or_else(|| ApiError::MissingParameter(name.to_owned()))
+    };
+    MaintenanceChange::parse(
+        percentage("MinHealthyPercentage")?,
+        percentage("MaxHealthyPercentage")?,
+    )
+    .map(Some)
 }
 
 fn processes(params: &Params) -> Result<(String, Vec<Process>), ApiError> {
@@ -251,6 +268,12 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
     xml.text("NewInstancesProtectedFromScaleIn", group.new_instances == ScaleIn::Protected)
         .optional("CapacityRebalance", group.capacity_rebalance)
         .optional("DefaultInstanceWarmup", group.default_instance_warmup);
+    if let Some(policy) = group.maintenance {
+        xml.element("InstanceMaintenancePolicy", |xml| {
+            xml.text("MinHealthyPercentage", policy.min_healthy)
+                .text("MaxHealthyPercentage", policy.max_healthy);
+        });
+    }
     if let Some(abandon) = group.terminate_hook_abandon {
         xml.element("InstanceLifecyclePolicy", |xml| {
             xml.element("RetentionTriggers", |xml| {

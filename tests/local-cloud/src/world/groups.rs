@@ -12,6 +12,7 @@ use super::events::Subject;
 use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
 use super::hooks::Hook;
 use super::members::Member;
+use super::replacements::MaintenancePolicy;
 use super::tags::Tags;
 use super::templates::TemplateReference;
 use super::warm_pools::WarmPool;
@@ -25,7 +26,7 @@ pub enum Process {
     Terminate,
     /// Replacing unhealthy instances.
     ReplaceUnhealthy,
-    /// Evening out the zones, which this cloud does not do by itself yet.
+    /// Evening out the zones.
     AzRebalance,
 }
 
@@ -145,7 +146,7 @@ pub struct Group {
     pub termination_policies: Vec<String>,
     /// For instances launched from now on.
     pub new_instances: ScaleIn,
-    /// As given.
+    /// Whether Spot instances that are likely to be interrupted are replaced beforehand.
     pub capacity_rebalance: Option<bool>,
     /// As given.
     pub default_instance_warmup: Option<u32>,
@@ -155,6 +156,8 @@ pub struct Group {
     pub(super) plain_tags: Tags,
     /// Its hooks, by name.
     pub hooks: BTreeMap<String, Hook>,
+    /// How far capacity may move while instances are replaced.
+    pub maintenance: Option<MaintenancePolicy>,
     /// As given; without it, abandoned terminations go on.
     pub terminate_hook_abandon: Option<TerminateHookAbandon>,
     /// Its warm pool.

@@ -16,6 +16,7 @@ use super::groups::{Group, GroupStatus, ScaleIn};
 use super::hooks::{LifecycleResult, Transition};
 use super::instances::InstanceState;
 use super::lifecycle_states::{LifecycleState, Origin};
+use super::replacements::Successor;
 use super::templates::TemplateReference;
 
 /// What a group holds of an instance's health (`HealthStatus`).
@@ -84,6 +85,8 @@ pub struct Member {
     pub activity: String,
     pub(super) hooks: TerminateHooks,
     pub(super) ending: Ending,
+    /// Whether it goes once another one has taken its place.
+    pub successor: Successor,
 }
 
 impl Member {

@@ -9,6 +9,7 @@ use super::groups::{Group, Process, ScaleIn};
 use super::instances::InstanceState;
 use super::lifecycle_states::{LifecycleState, Origin};
 use super::members::{Ending, Health, Member, TerminateHooks};
+use super::replacements::Successor;
 use super::scaling::DesiredCapacity;
 use super::templates::TemplateReference;
 
@@ -161,6 +162,7 @@ impl World {
         if let Some(member) = found {
             member.activity = activity;
             member.in_service_at = None;
+            member.successor = Successor::None;
         }
         self.happened(Subject::member(name, instance), format!("{what}: {instance}"));
     }
@@ -282,6 +284,7 @@ impl World {
             activity: String::new(),
             hooks: TerminateHooks::Run,
             ending: Ending::Regular,
+            successor: Successor::None,
         })
     }
 }

@@ -15,6 +15,7 @@ use super::instances::{InstanceState, StatusChecks};
 use super::launches::LaunchSpecification;
 use super::lifecycle_states::{LifecycleState, Origin};
 use super::members::{Ending, Health, Member, TerminateHooks};
+use super::replacements::Successor;
 use super::templates::TemplateReference;
 
 /// Whether `SetInstanceHealth` leaves an instance alone that is within its grace period.
@@ -148,8 +149,9 @@ impl World {
         if group.status == GroupStatus::Deleting {
             return;
         }
-        let wanted = usize::try_from(group.desired_capacity).unwrap_or(usize::MAX);
-        let have = group.capacity();
+        // What waits for its successor no longer counts, so that the successor is launched.
+        let wanted = group.wanted();
+        let have = group.capacity().saturating_sub(group.awaiting());
         let suspended = |process| group.suspended.contains(&process);
         if have < wanted && !suspended(Process::Launch) {
             for number in have..wanted {
@@ -170,6 +172,8 @@ impl World {
                 self.scale_in(name, &instance);
             }
         }
+        self.redeem_successors(name);
+        self.rebalance_zones(name);
         self.fill_warm_pool(name);
     }
 
@@ -209,7 +213,11 @@ impl World {
                     {
                         self.back_off(name);
                     }
-                    self.dismiss(name, &member.instance, TerminateHooks::Run, reason);
+                    if self.replaced_after_launch(name, &member) {
+                        self.await_successor(name, &member.instance, reason);
+                    } else {
+                        self.dismiss(name, &member.instance, TerminateHooks::Run, reason);
+                    }
                 }
             }
         }
@@ -286,6 +294,7 @@ impl World {
                 activity,
                 hooks: TerminateHooks::Run,
                 ending: Ending::Regular,
+                successor: Successor::None,
             };
             group.members.insert(instance.clone(), member);
         }
@@ -392,7 +401,7 @@ fn emptiest_zone(group: &Group, into: Launch) -> Option<(String, String)> {
         group.members.values().filter(|it| it.zone == *zone && it.state.is_warm()).count()
     };
     let zone = group.zones.iter().min_by_key(|(zone, _)| match into {
-        Launch::IntoService => (group.in_zone(zone), 0),
+        Launch::IntoService => (group.staying_in(zone), 0),
         Launch::IntoWarmPool => (warm(zone), group.in_zone(zone)),
     });
     zone.map(|(zone, subnet)| (zone.clone(), subnet.clone()))

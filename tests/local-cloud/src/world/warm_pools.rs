@@ -12,6 +12,7 @@ use super::instances::InstanceState;
 use super::launches::Market;
 use super::lifecycle_states::{LifecycleState, Origin};
 use super::members::{Ending, Member, TerminateHooks};
+use super::replacements::Successor;
 use super::scaling::Launch;
 
 /// The state that instances of a warm pool are kept in (`PoolState`). `Hibernated` is none of them: it needs
@@ -427,6 +428,8 @@ impl Member {
 
     /// Whether scale-in may take the instance.
     pub(super) fn scales_in(&self) -> bool {
-        self.state.counts() && self.scale_in == ScaleIn::Allowed
+        self.state.counts()
+            && self.scale_in == ScaleIn::Allowed
+            && self.successor == Successor::None
     }
 }

@@ -13,7 +13,11 @@ mod membership;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod replacements;
+#[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod spot;
 #[cfg(test)]
 mod staging;
 #[cfg(test)]

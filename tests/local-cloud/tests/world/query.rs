@@ -226,3 +226,27 @@ fn the_instance_lifecycle_policy_is_set_shown_and_checked() {
          </TerminateHookAbandon></RetentionTriggers></InstanceLifecyclePolicy>"
     ));
 }
+
+#[test]
+fn the_maintenance_policy_is_set_shown_checked_and_cleared() {
+    let mut world = world();
+    group(&mut world, 0, &["a"], Vec::new());
+    let mut update = |min: &str, max: &str| {
+        let body = format!(
+            "AutoScalingGroupName=web&InstanceMaintenancePolicy.MinHealthyPercentage={min}\
+             &InstanceMaintenancePolicy.MaxHealthyPercentage={max}"
+        );
+        let answer = scaling(&mut world, "UpdateAutoScalingGroup", &body);
+        (answer.status, scaling(&mut world, "DescribeAutoScalingGroups", "").body)
+    };
+    let (status, shown) = update("100", "150");
+    assert_eq!(status, 200);
+    assert!(shown.contains(
+        "<InstanceMaintenancePolicy><MinHealthyPercentage>100</MinHealthyPercentage>\
+         <MaxHealthyPercentage>150</MaxHealthyPercentage></InstanceMaintenancePolicy>"
+    ));
+    assert_eq!(update("10", "150").0, 400);
+    let (status, shown) = update("-1", "-1");
+    assert_eq!(status, 200);
+    assert!(!shown.contains("InstanceMaintenancePolicy"));
+}
