@@ -378,7 +378,7 @@ impl Choices<'_> {
             if self.one_in(2) { None } else { Some(self.many(2, |choices| choices.volume(7))) };
         situation.seen.held = if self.one_in(3) { None } else { Some(self.many(1, Choices::held)) };
         situation.seen.members = if self.one_in(3) { None } else { Some(self.members()) };
-        situation.seen.holders = if self.one_in(2) { None } else { Some(BTreeMap::new()) };
+        situation.seen.holders = if self.one_in(2) { Some(BTreeMap::new()) } else { None };
         situation.seen.others = if self.one_in(2) { None } else { Some(Others::default()) };
         situation.seen.pool = if self.one_in(3) {
             None

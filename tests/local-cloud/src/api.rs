@@ -5,6 +5,8 @@ mod arguments;
 mod autoscaling_groups;
 mod autoscaling_hooks;
 mod autoscaling_instances;
+mod autoscaling_membership;
+mod autoscaling_warm_pools;
 mod ec2_instances;
 mod ec2_modifications;
 mod ec2_places;
@@ -182,19 +184,26 @@ fn ec2_operation(action: &str) -> Option<Operation> {
 
 fn auto_scaling_operation(action: &str) -> Option<Operation> {
     Some(match action {
+        "AttachInstances" => autoscaling_membership::attach_instances,
         "CompleteLifecycleAction" => autoscaling_hooks::complete_lifecycle_action,
         "CreateAutoScalingGroup" => autoscaling_groups::create_auto_scaling_group,
         "CreateOrUpdateTags" => autoscaling_groups::create_or_update_tags,
         "DeleteAutoScalingGroup" => autoscaling_groups::delete_auto_scaling_group,
         "DeleteLifecycleHook" => autoscaling_hooks::delete_lifecycle_hook,
         "DeleteTags" => autoscaling_groups::delete_tags,
+        "DeleteWarmPool" => autoscaling_warm_pools::delete_warm_pool,
         "DescribeAutoScalingGroups" => autoscaling_groups::describe_auto_scaling_groups,
         "DescribeAutoScalingInstances" => autoscaling_instances::describe_auto_scaling_instances,
         "DescribeLifecycleHookTypes" => autoscaling_hooks::describe_lifecycle_hook_types,
         "DescribeLifecycleHooks" => autoscaling_hooks::describe_lifecycle_hooks,
         "DescribeScalingActivities" => autoscaling_instances::describe_scaling_activities,
         "DescribeTags" => autoscaling_groups::describe_tags,
+        "DescribeWarmPool" => autoscaling_warm_pools::describe_warm_pool,
+        "DetachInstances" => autoscaling_membership::detach_instances,
+        "EnterStandby" => autoscaling_membership::enter_standby,
+        "ExitStandby" => autoscaling_membership::exit_standby,
         "PutLifecycleHook" => autoscaling_hooks::put_lifecycle_hook,
+        "PutWarmPool" => autoscaling_warm_pools::put_warm_pool,
         "RecordLifecycleActionHeartbeat" => autoscaling_hooks::record_lifecycle_action_heartbeat,
         "ResumeProcesses" => autoscaling_groups::resume_processes,
         "SetDesiredCapacity" => autoscaling_groups::set_desired_capacity,

@@ -22,18 +22,23 @@ mod instances;
 mod keys;
 mod lagged;
 mod launches;
+mod lifecycle_states;
 mod members;
+mod membership;
 mod modifications;
 mod mounts;
 mod pace;
 mod places;
+mod replacements;
 mod scaling;
+mod spot;
 mod status;
 mod tags;
 mod templates;
 mod throttling;
 mod volume_types;
 mod volumes;
+mod warm_pools;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,22 +49,26 @@ pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
 pub use commands::{Agent, Command, CommandInvocation, CommandStatus, SendCommand};
-pub use config::{AbandonedLaunch, Config, Span, Timings, Workload};
+pub use config::{
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, Span, Timings, Workload,
+};
 pub use documents::{Document, DocumentEffect, DocumentOutcome};
 pub use errors::ApiError;
 pub use events::{CloudEvent, Happening, Subject};
 pub use filters::{Filter, Page, PageRequest};
 pub use group_changes::{CreateGroup, GroupChange};
-pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn};
+pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn, TerminateHookAbandon};
 pub use hooks::{Hook, HookSpecification, LifecycleResult, Transition};
 pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
 pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
-pub use members::{Health, LifecycleState, Member, MemberView, TerminateHooks};
+pub use lifecycle_states::{LifecycleState, Origin};
+pub use members::{Health, Member, MemberView, TerminateHooks};
 pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
 pub use pace::{Pace, Step};
 pub use places::{DEFAULT_VPC, IMAGE, Place};
+pub use replacements::{MaintenanceChange, MaintenancePolicy, Successor};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
@@ -67,6 +76,7 @@ pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
 pub use throttling::{Breadth, Bucket, MutatingBuckets, Throttling};
 pub use volume_types::VolumeSpecification;
 pub use volumes::{CreateVolume, Volume, VolumeState};
+pub use warm_pools::{PoolState, ScaledIn, WarmPool, WarmPoolChange, WarmPoolStatus, WarmPoolView};
 
 use due::{Due, DueQueue};
 use keys::KeyState;
@@ -219,6 +229,7 @@ impl World {
             Due::ScalingPass(group) => self.scaling_pass(&group),
             Due::HealthCheck(group) => self.health_check(&group),
             Due::Member { group, instance } => self.member_due(&group, &instance),
+            Due::SpotInterruption(instance) => self.spot_interrupted(&instance),
             Due::ActionTimeout(token) => self.action_due(&token),
         }
     }

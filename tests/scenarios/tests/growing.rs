@@ -11,7 +11,7 @@ use scenarios::{
     LONG, ZONE, group, hooks, in_service, instances, replace_one, settle, stage, tagged,
     volumes_by_slot,
 };
-use volume_pool::record::{Origin, Record, SlotState};
+use volume_pool::record::{Origin, Record};
 
 const TEMPLATE: &str = r#"{"pool":"cassandra","volumes":[{"name":"data","device":"/dev/sdf",
     "template":{"sizeGiB":20,"iops":4000,"tags":{"team":"data"}}}]}"#;

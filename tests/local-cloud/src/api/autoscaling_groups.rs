@@ -2,14 +2,15 @@
 
 use crate::query::Params;
 use crate::world::{
-    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, Process, ScaleIn,
-    TemplateReference,
+    ApiError, CreateGroup, Group, GroupChange, GroupStatus, GroupTag, GroupTags, MaintenanceChange,
+    Member, Process, ScaleIn, TemplateReference, TerminateHookAbandon,
 };
 use crate::xml::Xml;
 
 use super::arguments::{Arguments as _, Call, invalid};
 use super::autoscaling_hooks::hook_specification;
 use super::autoscaling_instances::write_member;
+use super::autoscaling_warm_pools::write_warm_pool;
 use super::ec2_templates::template_reference;
 
 pub(super) fn create_auto_scaling_group(call: &mut Call<'_>, _: &mut Xml) -> Result<(), ApiError> {
@@ -155,6 +156,9 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
     let template = params.nested("LaunchTemplate");
     let zones = params.list("AvailabilityZones");
     let policies = params.list("TerminationPolicies");
+    let maintenance = params.nested("InstanceMaintenancePolicy");
+    let retention = params.nested("InstanceLifecyclePolicy").nested("RetentionTriggers");
+    let abandon = retention.optional("TerminateHookAbandon");
     let subnets = params.optional("VPCZoneIdentifier").filter(|it| !it.is_empty());
     Ok(GroupChange {
         template: if template.is_empty() { None } else { Some(template_reference(&template)) },
@@ -172,7 +176,24 @@ fn group_change(params: &Params) -> Result<GroupChange, ApiError> {
             .map(|protected| if protected { ScaleIn::Protected } else { ScaleIn::Allowed }),
         capacity_rebalance: params.flag("CapacityRebalance")?,
         default_instance_warmup: params.number("DefaultInstanceWarmup")?,
+        maintenance: maintenance_policy(&maintenance)?,
+        terminate_hook_abandon: abandon.map(|it| TerminateHookAbandon::parse(&it)).transpose()?,
     })
+}
+
+/// Both percentages, or none of them.
+fn maintenance_policy(params: &Params) -> Result<Option<MaintenanceChange>, ApiError> {
+    if params.is_empty() {
+        return Ok(None);
+    }
+    let percentage = |name: &str| {
+        params.number(name)?.ok_or_else(|| ApiError::MissingParameter(name.to_owned()))
+    };
+    MaintenanceChange::parse(
+        percentage("MinHealthyPercentage")?,
+        percentage("MaxHealthyPercentage")?,
+    )
+    .map(Some)
 }
 
 fn processes(params: &Params) -> Result<(String, Vec<Process>), ApiError> {
@@ -213,7 +234,9 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
         .text("HealthCheckGracePeriod", group.health_check_grace_period);
     xml.element("Instances", |xml| {
         if instances {
-            for member in group.members.values() {
+            // Those of the warm pool are listed by DescribeWarmPool.
+            let listed = |it: &&Member| !it.state.is_listed_in_warm_pool();
+            for member in group.members.values().filter(listed) {
                 xml.element("member", |xml| write_member(xml, member));
             }
         }
@@ -233,6 +256,10 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
     } else {
         xml.text("VPCZoneIdentifier", "");
     }
+    if let Some(pool) = &group.warm_pool {
+        write_warm_pool(xml, pool);
+        xml.text("WarmPoolSize", group.warm_pool_size());
+    }
     if group.status == GroupStatus::Deleting {
         xml.text("Status", "Delete in progress");
     }
@@ -241,6 +268,19 @@ fn write_group(xml: &mut Xml, group: &Group, instances: bool) {
     xml.text("NewInstancesProtectedFromScaleIn", group.new_instances == ScaleIn::Protected)
         .optional("CapacityRebalance", group.capacity_rebalance)
         .optional("DefaultInstanceWarmup", group.default_instance_warmup);
+    if let Some(policy) = group.maintenance {
+        xml.element("InstanceMaintenancePolicy", |xml| {
+            xml.text("MinHealthyPercentage", policy.min_healthy)
+                .text("MaxHealthyPercentage", policy.max_healthy);
+        });
+    }
+    if let Some(abandon) = group.terminate_hook_abandon {
+        xml.element("InstanceLifecyclePolicy", |xml| {
+            xml.element("RetentionTriggers", |xml| {
+                xml.text("TerminateHookAbandon", abandon.as_str());
+            });
+        });
+    }
 }
 
 fn write_group_tags(xml: &mut Xml, group: &str, tags: &GroupTags) {

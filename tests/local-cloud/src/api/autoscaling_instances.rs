@@ -1,5 +1,6 @@
 //! Auto Scaling's operations on the instances of groups, and what groups have done.
 
+use crate::query::Params;
 use crate::world::{Activity, ApiError, DesiredCapacity, GracePeriod, Health, Member, ScaleIn};
 use crate::xml::Xml;
 
@@ -66,16 +67,20 @@ pub(super) fn terminate_instance_in_auto_scaling_group(
 ) -> Result<(), ApiError> {
     let params = call.params();
     let instance = params.required("InstanceId")?;
-    let capacity = match params.flag("ShouldDecrementDesiredCapacity")? {
-        Some(true) => DesiredCapacity::Decremented,
-        Some(false) => DesiredCapacity::Kept,
-        None => {
-            return Err(ApiError::MissingParameter("ShouldDecrementDesiredCapacity".to_owned()));
-        }
-    };
+    let capacity = desired_capacity(params)?;
     let activity = call.world()?.terminate_instance_in_group(&instance, capacity)?;
     xml.element("Activity", |xml| write_activity(xml, &activity));
     Ok(())
+}
+
+/// What is to become of the capacity, which callers have to say.
+pub(super) fn desired_capacity(params: &Params) -> Result<DesiredCapacity, ApiError> {
+    let name = "ShouldDecrementDesiredCapacity";
+    match params.flag(name)? {
+        Some(true) => Ok(DesiredCapacity::Decremented),
+        Some(false) => Ok(DesiredCapacity::Kept),
+        None => Err(ApiError::MissingParameter(name.to_owned())),
+    }
 }
 
 /// An instance, as groups and `DescribeAutoScalingInstances` list it.
@@ -85,12 +90,15 @@ pub(super) fn write_member(xml: &mut Xml, member: &Member) {
         .text("AvailabilityZone", &member.zone)
         .text("LifecycleState", member.state.as_str())
         .text("HealthStatus", member.health.as_str());
-    write_template(xml, &member.template);
+    // An instance that was attached has none.
+    if member.template.id.is_some() {
+        write_template(xml, &member.template);
+    }
     xml.text("ImageId", &member.image_id)
         .text("ProtectedFromScaleIn", member.scale_in == ScaleIn::Protected);
 }
 
-fn write_activity(xml: &mut Xml, activity: &Activity) {
+pub(super) fn write_activity(xml: &mut Xml, activity: &Activity) {
     xml.text("ActivityId", &activity.id)
         .text("AutoScalingGroupName", &activity.group)
         .text("AutoScalingGroupARN", &activity.group_arn)

@@ -11,7 +11,6 @@ use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Announcement, Subject};
 use super::hooks::{Hook, LifecycleResult, Transition};
-use super::members::LifecycleState;
 
 /// A hook waiting for one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +97,10 @@ impl World {
         if hooks.is_empty() {
             return false;
         }
-        let waiting = match transition {
-            Transition::Launching => LifecycleState::PendingWait,
-            Transition::Terminating => LifecycleState::TerminatingWait,
+        let Some(waiting) =
+            self.member_state(group, instance).and_then(super::LifecycleState::waiting)
+        else {
+            return false;
         };
         self.set_member_state(group, instance, waiting);
         self.set_activity(group, instance, ActivityStatus::MidLifecycleAction);
@@ -153,13 +153,12 @@ impl World {
 
     /// `EC2 Instance-launch Lifecycle Action` and `EC2 Instance-terminate Lifecycle Action`.
     fn announce_action(&mut self, action: &Action, hook: &Hook) {
-        let (detail_type, origin, destination) = match action.transition {
-            Transition::Launching => {
-                ("EC2 Instance-launch Lifecycle Action", "EC2", "AutoScalingGroup")
-            }
-            Transition::Terminating => {
-                ("EC2 Instance-terminate Lifecycle Action", "AutoScalingGroup", "EC2")
-            }
+        let detail_type = match action.transition {
+            Transition::Launching => "EC2 Instance-launch Lifecycle Action",
+            Transition::Terminating => "EC2 Instance-terminate Lifecycle Action",
+        };
+        let Some((_, member)) = self.member(&action.instance) else {
+            return;
         };
         let mut detail = json!({
             "LifecycleActionToken": action.token,
@@ -167,8 +166,8 @@ impl World {
             "LifecycleHookName": action.hook,
             "EC2InstanceId": action.instance,
             "LifecycleTransition": action.transition.as_str(),
-            "Origin": origin,
-            "Destination": destination,
+            "Origin": member.origin.as_str(),
+            "Destination": member.destination(),
         });
         if let (Some(metadata), Value::Object(fields)) = (&hook.metadata, &mut detail) {
             fields.insert("NotificationMetadata".to_owned(), Value::from(metadata.as_str()));

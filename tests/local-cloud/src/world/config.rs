@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::members::TerminateHooks;
 use super::throttling::Throttling;
 
 /// How long something takes: drawn evenly between the two ends, from the world's seed.
@@ -106,6 +107,26 @@ pub enum AbandonedLaunch {
     SkipsTerminateHooks,
 }
 
+/// Whether deleting a group or its warm pool by force runs terminate hooks. The user guide says no ("Amazon EC2 Auto
+/// Scaling lifecycle hooks"); radkawar/stackd measured that instances enter `Terminating:Wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForcedDeletion {
+    /// The terminate hooks run.
+    RunsTerminateHooks,
+    /// The instances are terminated at once.
+    SkipsTerminateHooks,
+}
+
+/// What an abandoned terminate hook means for an instance that goes back to the warm pool. AWS documents neither;
+/// radkawar/stackd measured that it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbandonedReturn {
+    /// The instance is terminated instead.
+    Terminates,
+    /// It goes into the warm pool all the same.
+    Returns,
+}
+
 /// Whether a workload mounts what is attached to its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
@@ -140,6 +161,10 @@ pub struct Config {
     pub late_actions: Option<Duration>,
     /// Whether an abandoned launch runs terminate hooks.
     pub abandoned_launch: AbandonedLaunch,
+    /// What becomes of an instance whose return to the warm pool is abandoned.
+    pub abandoned_return: AbandonedReturn,
+    /// Whether a deletion by force runs terminate hooks.
+    pub forced_deletion: ForcedDeletion,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
     /// How many requests the account may make. None: any number.
@@ -148,6 +173,16 @@ pub struct Config {
     pub storage_limit_gib: Option<u64>,
     /// The longest page that a describe answers when the caller names no `MaxResults`.
     pub page_limit: usize,
+}
+
+impl ForcedDeletion {
+    /// The same as an instruction for those that go.
+    pub(super) fn hooks(self) -> TerminateHooks {
+        match self {
+            Self::RunsTerminateHooks => TerminateHooks::Run,
+            Self::SkipsTerminateHooks => TerminateHooks::Skip,
+        }
+    }
 }
 
 impl Default for Config {
@@ -164,6 +199,8 @@ impl Default for Config {
             stale_describe: None,
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
+            abandoned_return: AbandonedReturn::Terminates,
+            forced_deletion: ForcedDeletion::SkipsTerminateHooks,
             attachment_limit: 28,
             throttling: None,
             storage_limit_gib: None,

@@ -26,6 +26,8 @@ pub(super) enum Due {
     Command { command: String, instance: String, step: CommandStep },
     /// EC2 forgets a terminated instance.
     Forget(String),
+    /// EC2 terminates a Spot instance that it has warned about.
+    SpotInterruption(String),
     /// A group compares what it has with what it wants.
     ScalingPass(String),
     /// A group looks at the health of its instances.

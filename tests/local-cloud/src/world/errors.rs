@@ -180,6 +180,9 @@ pub enum ApiError {
         "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group."
     )]
     GroupInUse,
+    /// `DeleteWarmPool` of a pool that has instances.
+    #[error("You cannot delete a warm pool while there are instances still in it.")]
+    WarmPoolInUse,
     /// More hooks than a group can have.
     #[error("{0}")]
     LimitExceeded(String),
@@ -269,7 +272,7 @@ impl ApiError {
             Self::TemplateNameExists => "InvalidLaunchTemplateName.AlreadyExistsException",
             Self::Validation(_) => "ValidationError",
             Self::GroupExists(_) => "AlreadyExists",
-            Self::GroupInUse => "ResourceInUse",
+            Self::GroupInUse | Self::WarmPoolInUse => "ResourceInUse",
             Self::LimitExceeded(_) => "LimitExceeded",
             Self::FilterLimitExceeded(..) => "FilterLimitExceeded",
             Self::UnknownOperation(_) => "UnknownOperationException",

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::World;
 use super::errors::ApiError;
 use super::events::Subject;
-use super::groups::{Group, GroupStatus, GroupTags, ScaleIn, as_validation, check_group_tag};
+use super::groups::{
+    Group, GroupStatus, GroupTags, ScaleIn, TerminateHookAbandon, as_validation, check_group_tag,
+};
 use super::hooks::{HookSpecification, put_hook};
+use super::replacements::MaintenanceChange;
 use super::tags::Tags;
 use super::templates::TemplateReference;
 
@@ -35,10 +38,14 @@ pub struct GroupChange {
     pub termination_policies: Option<Vec<String>>,
     /// Whether new instances are protected from scale-in.
     pub new_instances: Option<ScaleIn>,
-    /// Kept and shown.
+    /// Whether Spot instances that are likely to be interrupted are replaced beforehand.
     pub capacity_rebalance: Option<bool>,
     /// Kept and shown, in seconds.
     pub default_instance_warmup: Option<u32>,
+    /// How far capacity may move while instances are replaced.
+    pub maintenance: Option<MaintenanceChange>,
+    /// What an abandoned terminate hook means.
+    pub terminate_hook_abandon: Option<TerminateHookAbandon>,
 }
 
 /// The input of `CreateAutoScalingGroup`.
@@ -126,6 +133,9 @@ impl World {
             tags: GroupTags::new(),
             plain_tags: Tags::new(),
             hooks: BTreeMap::new(),
+            maintenance: None,
+            terminate_hook_abandon: None,
+            warm_pool: None,
             suspended: BTreeSet::new(),
             members: BTreeMap::new(),
             status: GroupStatus::Active,
@@ -172,6 +182,13 @@ impl World {
         set(&mut group.termination_policies, change.termination_policies);
         set(&mut group.new_instances, change.new_instances);
         group.capacity_rebalance = change.capacity_rebalance.or(group.capacity_rebalance);
+        group.maintenance = match change.maintenance {
+            Some(MaintenanceChange::Set(policy)) => Some(policy),
+            Some(MaintenanceChange::Cleared) => None,
+            None => group.maintenance,
+        };
+        group.terminate_hook_abandon =
+            change.terminate_hook_abandon.or(group.terminate_hook_abandon);
         group.default_instance_warmup =
             change.default_instance_warmup.or(group.default_instance_warmup);
         Ok(())

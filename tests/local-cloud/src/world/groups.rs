@@ -11,9 +11,11 @@ use super::errors::ApiError;
 use super::events::Subject;
 use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
 use super::hooks::Hook;
-use super::members::{Member, TerminateHooks};
+use super::members::Member;
+use super::replacements::MaintenancePolicy;
 use super::tags::Tags;
 use super::templates::TemplateReference;
+use super::warm_pools::WarmPool;
 
 /// A process of a group that can be suspended (`SuspendProcesses`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +26,7 @@ pub enum Process {
     Terminate,
     /// Replacing unhealthy instances.
     ReplaceUnhealthy,
-    /// Evening out the zones, which this cloud does not do by itself yet.
+    /// Evening out the zones.
     AzRebalance,
 }
 
@@ -60,6 +62,36 @@ pub enum ScaleIn {
     Allowed,
     /// The instance is protected from it.
     Protected,
+}
+
+/// What an abandoned terminate hook means (`InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TerminateHookAbandon {
+    /// The instance is kept, out of service, until someone terminates it through the group.
+    Retain,
+    /// The instance is terminated.
+    Terminate,
+}
+
+impl TerminateHookAbandon {
+    /// What it means, as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retain => "retain",
+            Self::Terminate => "terminate",
+        }
+    }
+
+    /// What that name means.
+    pub fn parse(name: &str) -> Result<Self, ApiError> {
+        match name {
+            "retain" => Ok(Self::Retain),
+            "terminate" => Ok(Self::Terminate),
+            other => Err(ApiError::Validation(format!(
+                "TerminateHookAbandon must be retain or terminate, not {other}"
+            ))),
+        }
+    }
 }
 
 /// A tag of a group.
@@ -114,7 +146,7 @@ pub struct Group {
     pub termination_policies: Vec<String>,
     /// For instances launched from now on.
     pub new_instances: ScaleIn,
-    /// As given.
+    /// Whether Spot instances that are likely to be interrupted are replaced beforehand.
     pub capacity_rebalance: Option<bool>,
     /// As given.
     pub default_instance_warmup: Option<u32>,
@@ -124,6 +156,12 @@ pub struct Group {
     pub(super) plain_tags: Tags,
     /// Its hooks, by name.
     pub hooks: BTreeMap<String, Hook>,
+    /// How far capacity may move while instances are replaced.
+    pub maintenance: Option<MaintenancePolicy>,
+    /// As given; without it, abandoned terminations go on.
+    pub terminate_hook_abandon: Option<TerminateHookAbandon>,
+    /// Its warm pool.
+    pub warm_pool: Option<WarmPool>,
     /// Its suspended processes.
     pub suspended: BTreeSet<Process>,
     /// Its instances, by id.
@@ -149,9 +187,19 @@ impl Filtered for Group {
 }
 
 impl Group {
-    /// The instances that count towards its capacity: all that are not leaving.
+    /// How many instances count towards its capacity.
     pub fn capacity(&self) -> usize {
-        self.members.values().filter(|member| !member.state.is_leaving()).count()
+        self.members.values().filter(|member| member.state.counts()).count()
+    }
+
+    /// How many of those are in a zone.
+    pub(super) fn in_zone(&self, zone: &str) -> usize {
+        self.members.values().filter(|it| it.zone == zone && it.state.counts()).count()
+    }
+
+    /// Whether instances whose termination is abandoned are kept.
+    pub(super) fn retains(&self) -> bool {
+        self.terminate_hook_abandon == Some(TerminateHookAbandon::Retain)
     }
 
     pub(super) fn set_tag(&mut self, key: String, tag: GroupTag) {
@@ -161,9 +209,16 @@ impl Group {
 }
 
 impl World {
-    /// `DeleteAutoScalingGroup`. By force, its instances are terminated without their hooks.
+    /// `DeleteAutoScalingGroup`. By force, its instances are terminated with it.
     pub fn delete_group(&mut self, name: &str, force: bool) -> Result<(), ApiError> {
         let group = self.group(name)?;
+        // It is refused for an empty group as well (radkawar/stackd, measured on AWS).
+        if force && group.retains() {
+            return Err(ApiError::Validation(format!(
+                "AutoScalingGroup {name} retains instances, so it cannot be deleted with ForceDelete. Set \
+                 TerminateHookAbandon to terminate first."
+            )));
+        }
         if group.members.is_empty() {
             self.groups.remove(name);
             return Ok(());
@@ -177,8 +232,9 @@ impl World {
             group.min_size = 0;
             group.desired_capacity = 0;
         }
+        let hooks = self.config.forced_deletion.hooks();
         for instance in members {
-            self.dismiss(name, &instance, TerminateHooks::Skip, "the group is being deleted");
+            self.dismiss(name, &instance, hooks, "the group is being deleted");
         }
         Ok(())
     }

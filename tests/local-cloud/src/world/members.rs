@@ -1,6 +1,6 @@
 //! A group's instances and the lifecycle states they go through, hooks or not:
 //! `Pending → Pending:Wait → Pending:Proceed → InService → Terminating → Terminating:Wait →
-//! Terminating:Proceed`, and gone.
+//! Terminating:Proceed`, and gone. The ways into the warm pool and out of it are in `warm_pools`.
 
 use serde_json::json;
 use volume_pool::Timestamp;
@@ -12,57 +12,12 @@ use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Announcement, Subject};
 use super::filters::{Page, PageRequest};
-use super::groups::{GroupStatus, ScaleIn};
+use super::groups::{Group, GroupStatus, ScaleIn};
 use super::hooks::{LifecycleResult, Transition};
 use super::instances::InstanceState;
+use super::lifecycle_states::{LifecycleState, Origin};
+use super::replacements::Successor;
 use super::templates::TemplateReference;
-
-/// Where an instance stands in its group (`LifecycleState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LifecycleState {
-    /// Launched.
-    Pending,
-    /// Launch hooks are waited for.
-    PendingWait,
-    /// Launch hooks have been answered with CONTINUE.
-    PendingProceed,
-    /// In service.
-    InService,
-    /// To be terminated.
-    Terminating,
-    /// Terminate hooks are waited for.
-    TerminatingWait,
-    /// Terminate hooks have been answered; EC2 terminates the instance.
-    TerminatingProceed,
-}
-
-impl LifecycleState {
-    /// The state as the API writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::PendingWait => "Pending:Wait",
-            Self::PendingProceed => "Pending:Proceed",
-            Self::InService => "InService",
-            Self::Terminating => "Terminating",
-            Self::TerminatingWait => "Terminating:Wait",
-            Self::TerminatingProceed => "Terminating:Proceed",
-        }
-    }
-
-    /// Whether the instance is on its way out and no longer counts towards capacity.
-    pub fn is_leaving(self) -> bool {
-        match self {
-            Self::Pending | Self::PendingWait | Self::PendingProceed | Self::InService => false,
-            Self::Terminating | Self::TerminatingWait | Self::TerminatingProceed => true,
-        }
-    }
-
-    /// Whether the instance has yet to come into service.
-    pub fn is_launching(self) -> bool {
-        matches!(self, Self::Pending | Self::PendingWait | Self::PendingProceed)
-    }
-}
 
 /// What a group holds of an instance's health (`HealthStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +47,15 @@ pub enum TerminateHooks {
     Skip,
 }
 
+/// What becomes of an instance once its terminate hooks have been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// EC2 terminates it, or it goes where it was bound for.
+    Regular,
+    /// It is kept: a hook was abandoned, and the group retains such instances.
+    Retained,
+}
+
 /// An instance of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -103,6 +67,8 @@ pub struct Member {
     pub zone: String,
     /// Where it stands.
     pub state: LifecycleState,
+    /// Where it came from to get there.
+    pub origin: Origin,
     /// What the group holds of its health.
     pub health: Health,
     /// Whether scale-in may take it.
@@ -118,6 +84,38 @@ pub struct Member {
     /// The activity that it is part of: its launch, later its termination.
     pub activity: String,
     pub(super) hooks: TerminateHooks,
+    pub(super) ending: Ending,
+    /// Whether it goes once another one has taken its place.
+    pub successor: Successor,
+}
+
+impl Member {
+    /// The transition whose hooks it waits for.
+    fn awaited(&self) -> Option<Transition> {
+        match self.state {
+            LifecycleState::WarmedPendingWait if self.origin == Origin::Group => {
+                Some(Transition::Terminating)
+            }
+            LifecycleState::PendingWait | LifecycleState::WarmedPendingWait => {
+                Some(Transition::Launching)
+            }
+            LifecycleState::TerminatingWait | LifecycleState::WarmedTerminatingWait => {
+                Some(Transition::Terminating)
+            }
+            _ => None,
+        }
+    }
+
+    /// Where it is going, as `Destination` of lifecycle events.
+    pub(super) fn destination(&self) -> &'static str {
+        if self.state.is_leaving() {
+            "EC2"
+        } else if self.state.is_warm() {
+            "WarmPool"
+        } else {
+            "AutoScalingGroup"
+        }
+    }
 }
 
 /// An instance as `DescribeAutoScalingInstances` shows it.
@@ -169,34 +167,54 @@ impl World {
 
     /// Takes the step that is due, if anything is to be done where the instance stands.
     pub(super) fn member_due(&mut self, group: &str, instance: &str) {
-        let Some(state) = self.member_state(group, instance) else {
+        let Some(member) = self.groups.get(group).and_then(|it| it.members.get(instance)) else {
             return;
         };
-        match state {
+        let member = member.clone();
+        match member.state {
             LifecycleState::Pending => {
-                if !self.open_actions(group, instance, Transition::Launching) {
+                let hooks = member.origin.runs_launch_hooks();
+                if !hooks || !self.open_actions(group, instance, Transition::Launching) {
                     self.enter_service(group, instance);
                 }
             }
             LifecycleState::PendingProceed => self.enter_service(group, instance),
-            LifecycleState::Terminating => {
-                let skip = self.groups.get(group).and_then(|it| it.members.get(instance));
-                let skip = skip.is_some_and(|member| member.hooks == TerminateHooks::Skip);
+            LifecycleState::Terminating | LifecycleState::WarmedTerminating => {
+                let skip = member.hooks == TerminateHooks::Skip;
                 if skip || !self.open_actions(group, instance, Transition::Terminating) {
-                    self.set_member_state(group, instance, LifecycleState::TerminatingProceed);
-                    self.step_soon(group, instance);
+                    self.proceed_to_terminate(group, instance);
                 }
             }
-            LifecycleState::TerminatingProceed => {
+            LifecycleState::TerminatingProceed if member.ending == Ending::Retained => {
+                self.retain(group, instance, LifecycleState::TerminatingRetained);
+            }
+            LifecycleState::WarmedTerminatingProceed if member.ending == Ending::Retained => {
+                self.retain(group, instance, LifecycleState::WarmedTerminatingRetained);
+            }
+            LifecycleState::TerminatingProceed | LifecycleState::WarmedTerminatingProceed => {
                 self.begin_termination(instance);
                 let state = self.instances.get(instance).map(|it| it.state);
                 if matches!(state, None | Some(InstanceState::Terminated)) {
                     self.member_gone(group, instance);
                 }
             }
+            LifecycleState::WarmedPending | LifecycleState::WarmedPendingProceed => {
+                self.warming_due(group, instance, &member);
+            }
+            LifecycleState::EnteringStandby | LifecycleState::Detaching => {
+                self.moving_due(group, instance, member.state);
+            }
             LifecycleState::PendingWait
             | LifecycleState::InService
-            | LifecycleState::TerminatingWait => {}
+            | LifecycleState::TerminatingWait
+            | LifecycleState::Standby
+            | LifecycleState::TerminatingRetained
+            | LifecycleState::WarmedPendingRetained
+            | LifecycleState::WarmedTerminatingRetained
+            | LifecycleState::WarmedPendingWait
+            | LifecycleState::WarmedStopped
+            | LifecycleState::WarmedRunning
+            | LifecycleState::WarmedTerminatingWait => {}
         }
     }
 
@@ -207,30 +225,46 @@ impl World {
         instance: &str,
         result: LifecycleResult,
     ) {
-        match (self.member_state(group, instance), result) {
-            (Some(LifecycleState::PendingWait), LifecycleResult::Continue) => {
+        let Some(member) = self.groups.get(group).and_then(|it| it.members.get(instance)) else {
+            return;
+        };
+        let mut member = member.clone();
+        let ending = match member.awaited() {
+            Some(Transition::Terminating)
+                if result == LifecycleResult::Abandon && self.retains(group) =>
+            {
+                Ending::Retained
+            }
+            _ => Ending::Regular,
+        };
+        member.ending = ending;
+        self.set_ending(group, instance, ending);
+        match (member.state, result) {
+            (LifecycleState::PendingWait, LifecycleResult::Continue) => {
                 self.set_member_state(group, instance, LifecycleState::PendingProceed);
                 self.step_soon(group, instance);
             }
-            (Some(LifecycleState::PendingWait), LifecycleResult::Abandon) => {
-                let hooks = match self.config.abandoned_launch {
-                    AbandonedLaunch::RunsTerminateHooks => TerminateHooks::Run,
-                    AbandonedLaunch::SkipsTerminateHooks => TerminateHooks::Skip,
-                };
-                self.back_off(group);
-                self.dismiss(
-                    group,
-                    instance,
-                    hooks,
-                    "its launch was abandoned by a lifecycle hook",
-                );
+            (LifecycleState::PendingWait, LifecycleResult::Abandon) => {
+                self.launch_abandoned(group, instance);
             }
-            (Some(LifecycleState::TerminatingWait), _) => {
-                self.set_member_state(group, instance, LifecycleState::TerminatingProceed);
-                self.step_soon(group, instance);
+            (LifecycleState::WarmedPendingWait, _) => {
+                self.warming_answered(group, &member, result);
+            }
+            (LifecycleState::TerminatingWait | LifecycleState::WarmedTerminatingWait, _) => {
+                self.proceed_to_terminate(group, instance);
             }
             _ => {}
         }
+    }
+
+    /// A hook has abandoned a launch, into the group or its warm pool.
+    pub(super) fn launch_abandoned(&mut self, group: &str, instance: &str) {
+        let hooks = match self.config.abandoned_launch {
+            AbandonedLaunch::RunsTerminateHooks => TerminateHooks::Run,
+            AbandonedLaunch::SkipsTerminateHooks => TerminateHooks::Skip,
+        };
+        self.back_off(group);
+        self.dismiss(group, instance, hooks, "its launch was abandoned by a lifecycle hook");
     }
 
     /// Starts the termination of an instance of the group. Whoever is to replace it does not wait for it.
@@ -251,7 +285,9 @@ impl World {
             return;
         }
         self.cancel_actions(instance);
-        if state.is_launching() {
+        let origin = self.groups.get(group).and_then(|it| it.members.get(instance));
+        let returning = origin.is_some_and(|member| member.origin == Origin::Group);
+        if state.is_launching() || state.is_warming() && !returning {
             self.announce_result(group, instance, "EC2 Instance Launch Unsuccessful");
             self.set_activity(group, instance, ActivityStatus::Cancelled);
         }
@@ -260,16 +296,23 @@ impl World {
             format!("Terminating EC2 instance: {instance}"),
             format!("At {} an instance was taken out of service: {cause}.", self.now),
         );
+        let (origin, leaving) = if state.is_listed_in_warm_pool() {
+            (Origin::WarmPool, LifecycleState::WarmedTerminating)
+        } else {
+            (Origin::Group, LifecycleState::Terminating)
+        };
         let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
         if let Some(member) = found {
             member.activity = activity;
             member.hooks = hooks;
+            member.ending = Ending::Regular;
+            member.origin = origin;
         }
         self.happened(
             Subject::member(group, instance),
             format!("group {group} terminates {instance}: {cause}"),
         );
-        self.set_member_state(group, instance, LifecycleState::Terminating);
+        self.set_member_state(group, instance, leaving);
         self.step_soon(group, instance);
         self.request_scaling(group);
     }
@@ -278,6 +321,11 @@ impl World {
     pub(super) fn member_gone(&mut self, group: &str, instance: &str) {
         self.set_activity(group, instance, ActivityStatus::Successful);
         self.announce_result(group, instance, "EC2 Instance Terminate Successful");
+        self.left_group(group, instance);
+    }
+
+    /// An instance is its group's no more.
+    pub(super) fn left_group(&mut self, group: &str, instance: &str) {
         let Some(found) = self.groups.get_mut(group) else {
             return;
         };
@@ -291,6 +339,7 @@ impl World {
             self.groups.remove(group);
             self.happened(Subject::group(group), format!("group {group} is deleted"));
         } else {
+            self.warm_pool_emptied(group);
             self.request_scaling(group);
         }
     }
@@ -320,17 +369,43 @@ impl World {
         }
         self.set_member_state(group, instance, LifecycleState::InService);
         let now = self.now;
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.in_service_at = Some(now);
+        }
+        self.settled(group, instance);
+        self.workload_mounts(instance);
+    }
+
+    /// An instance has got where it was going, in the group or its warm pool.
+    pub(super) fn settled(&mut self, group: &str, instance: &str) {
         let Some(found) = self.groups.get_mut(group) else {
             return;
         };
-        found.failed_launches = 0;
-        if let Some(member) = found.members.get_mut(instance) {
-            member.in_service_at = Some(now);
+        let returned = found.members.get(instance).is_some_and(|it| it.origin == Origin::Group);
+        if !returned {
+            found.failed_launches = 0;
         }
         self.set_activity(group, instance, ActivityStatus::Successful);
-        self.announce_result(group, instance, "EC2 Instance Launch Successful");
-        self.workload_mounts(instance);
+        let kind = if returned {
+            "EC2 Instance Terminate Successful"
+        } else {
+            "EC2 Instance Launch Successful"
+        };
+        self.announce_result(group, instance, kind);
         self.request_scaling(group);
+    }
+
+    /// Nothing stands between an instance and its termination any more.
+    fn proceed_to_terminate(&mut self, group: &str, instance: &str) {
+        let proceeding = match self.member_state(group, instance) {
+            Some(LifecycleState::WarmedTerminating | LifecycleState::WarmedTerminatingWait) => {
+                LifecycleState::WarmedTerminatingProceed
+            }
+            _ => LifecycleState::TerminatingProceed,
+        };
+        self.set_member_state(group, instance, proceeding);
+        self.step_soon(group, instance);
     }
 
     /// An instance that is leaving anyway stops waiting for its hooks.
@@ -340,7 +415,27 @@ impl World {
         if let Some(member) = found {
             member.hooks = TerminateHooks::Skip;
         }
-        self.transition_answered(group, instance, LifecycleResult::Abandon);
+        // Nobody has abandoned anything, so nothing is retained.
+        self.transition_answered(group, instance, LifecycleResult::Continue);
+    }
+
+    /// Keeps an instance whose terminate hooks were abandoned (EC2 Auto Scaling User Guide, "Manage retained
+    /// instances"). It has not counted since its termination began, so its replacement is on its way already.
+    pub(super) fn retain(&mut self, group: &str, instance: &str, state: LifecycleState) {
+        self.set_activity(group, instance, ActivityStatus::Cancelled);
+        self.set_member_state(group, instance, state);
+        self.request_scaling(group);
+    }
+
+    fn retains(&self, group: &str) -> bool {
+        self.groups.get(group).is_some_and(Group::retains)
+    }
+
+    fn set_ending(&mut self, group: &str, instance: &str, ending: Ending) {
+        let found = self.groups.get_mut(group).and_then(|it| it.members.get_mut(instance));
+        if let Some(member) = found {
+            member.ending = ending;
+        }
     }
 
     fn announce_result(&mut self, group: &str, instance: &str, detail_type: &'static str) {
@@ -366,6 +461,8 @@ impl World {
             "EndTime": self.now.to_string(),
             "EC2InstanceId": instance,
             "Cause": activity.cause,
+            "Origin": member.origin.as_str(),
+            "Destination": member.destination(),
         });
         let arn = format!(
             "arn:aws:ec2:{}:{}:instance/{instance}",

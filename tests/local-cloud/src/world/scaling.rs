@@ -10,10 +10,12 @@ use super::activities::{Activity, ActivityStatus};
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
-use super::groups::{Group, GroupStatus, Process, ScaleIn};
+use super::groups::{Group, GroupStatus, Process};
 use super::instances::{InstanceState, StatusChecks};
 use super::launches::LaunchSpecification;
-use super::members::{Health, LifecycleState, Member, TerminateHooks};
+use super::lifecycle_states::{LifecycleState, Origin};
+use super::members::{Ending, Health, Member, TerminateHooks};
+use super::replacements::Successor;
 use super::templates::TemplateReference;
 
 /// Whether `SetInstanceHealth` leaves an instance alone that is within its grace period.
@@ -23,6 +25,15 @@ pub enum GracePeriod {
     Respected,
     /// It does not.
     Ignored,
+}
+
+/// What an instance is launched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Launch {
+    /// To come into service.
+    IntoService,
+    /// To lie ready in the warm pool.
+    IntoWarmPool,
 }
 
 /// What becomes of the capacity when one instance is terminated.
@@ -61,7 +72,8 @@ impl World {
         capacity: DesiredCapacity,
     ) -> Result<Activity, ApiError> {
         let (name, member) = self.managed(instance)?;
-        if capacity == DesiredCapacity::Decremented && !member.state.is_leaving() {
+        self.check_retained(&name, instance, capacity)?;
+        if capacity == DesiredCapacity::Decremented && member.state.counts() {
             let group = self.group(&name)?;
             let desired = group.desired_capacity;
             if desired <= group.min_size {
@@ -107,14 +119,24 @@ impl World {
             return;
         };
         match (found.state, found.status_checks) {
-            (InstanceState::Terminated, _) if lifecycle == LifecycleState::TerminatingProceed => {
+            (InstanceState::Terminated, _)
+                if matches!(
+                    lifecycle,
+                    LifecycleState::TerminatingProceed | LifecycleState::WarmedTerminatingProceed
+                ) || lifecycle.is_retained() =>
+            {
                 self.member_gone(&group, instance);
             }
             (InstanceState::Running, StatusChecks::Ok) if lifecycle.is_launching() => {
                 self.step_soon(&group, instance);
             }
+            (InstanceState::Running | InstanceState::Stopped, StatusChecks::Ok)
+                if lifecycle == LifecycleState::WarmedPendingProceed =>
+            {
+                self.step_soon(&group, instance);
+            }
             (InstanceState::Pending | InstanceState::Running, StatusChecks::Ok) => {}
-            _ if lifecycle.is_leaving() => {}
+            _ if !lifecycle.is_health_checked() => {}
             _ => self.request_health_check(&group),
         }
     }
@@ -127,33 +149,42 @@ impl World {
         if group.status == GroupStatus::Deleting {
             return;
         }
-        let wanted = usize::try_from(group.desired_capacity).unwrap_or(usize::MAX);
-        let have = group.capacity();
-        let launch_after = group.launch_after;
+        // What waits for its successor no longer counts, so that the successor is launched.
+        let wanted = group.wanted();
+        let have = group.capacity().saturating_sub(group.awaiting());
         let suspended = |process| group.suspended.contains(&process);
         if have < wanted && !suspended(Process::Launch) {
-            if launch_after > self.now {
-                self.queue.schedule(launch_after, Due::ScalingPass(name.to_owned()));
-                return;
-            }
             for number in have..wanted {
-                if !self.launch_member(name, number) {
+                if self.warm_start(name, number) {
+                    continue;
+                }
+                if self.launches_held_back(name)
+                    || !self.launch_member(name, number, Launch::IntoService)
+                {
                     break;
                 }
             }
         } else if have > wanted && !suspended(Process::Terminate) {
             for _ in wanted..have {
                 let Some(instance) = self.groups.get(name).and_then(scale_in_choice) else {
-                    return;
+                    break;
                 };
-                self.dismiss(
-                    name,
-                    &instance,
-                    TerminateHooks::Run,
-                    "the group has more than it wants",
-                );
+                self.scale_in(name, &instance);
             }
         }
+        self.redeem_successors(name);
+        self.rebalance_zones(name);
+        self.fill_warm_pool(name);
+    }
+
+    /// Whether launches failed so lately that no other is tried yet; the group then comes back to it.
+    pub(super) fn launches_held_back(&mut self, name: &str) -> bool {
+        let after = self.groups.get(name).map(|group| group.launch_after);
+        let held = after.filter(|after| *after > self.now);
+        if let Some(after) = held {
+            self.queue.schedule(after, Due::ScalingPass(name.to_owned()));
+        }
+        held.is_some()
     }
 
     /// Starts the replacement of what is unhealthy.
@@ -167,7 +198,7 @@ impl World {
             return;
         }
         let staying: Vec<Member> =
-            group.members.values().filter(|it| !it.state.is_leaving()).cloned().collect();
+            group.members.values().filter(|it| it.state.is_health_checked()).cloned().collect();
         let mut look_again = None;
         for member in staying {
             match self.unhealthy(name, &member) {
@@ -177,10 +208,16 @@ impl World {
                 }
                 Finding::Unhealthy(reason) => {
                     self.set_health(name, &member.instance, Health::Unhealthy);
-                    if member.state.is_launching() {
+                    if member.origin == Origin::Ec2
+                        && (member.state.is_launching() || member.state.is_warming())
+                    {
                         self.back_off(name);
                     }
-                    self.dismiss(name, &member.instance, TerminateHooks::Run, reason);
+                    if self.replaced_after_launch(name, &member) {
+                        self.await_successor(name, &member.instance, reason);
+                    } else {
+                        self.dismiss(name, &member.instance, TerminateHooks::Run, reason);
+                    }
                 }
             }
         }
@@ -202,16 +239,20 @@ impl World {
     }
 
     /// Launches an instance into the zone that has the fewest. False if that failed.
-    fn launch_member(&mut self, name: &str, have: usize) -> bool {
+    pub(super) fn launch_member(&mut self, name: &str, have: usize, into: Launch) -> bool {
         let Some(group) = self.groups.get(name) else {
             return false;
         };
-        let Some((zone, subnet)) = emptiest_zone(group) else {
+        let Some((zone, subnet)) = emptiest_zone(group, into) else {
             return false;
+        };
+        let (state, capacity) = match into {
+            Launch::IntoService => (LifecycleState::Pending, "the capacity"),
+            Launch::IntoWarmPool => (LifecycleState::WarmedPending, "the warm pool"),
         };
         let cause = format!(
             "At {} an instance was started in response to a difference between desired and actual capacity, \
-             increasing the capacity from {have} to {}.",
+             increasing {capacity} from {have} to {}.",
             self.now,
             have + 1
         );
@@ -242,7 +283,8 @@ impl World {
                 instance: instance.clone(),
                 instance_type: specification.instance_type.unwrap_or_default(),
                 zone,
-                state: LifecycleState::Pending,
+                state,
+                origin: Origin::Ec2,
                 health: Health::Healthy,
                 scale_in: group.new_instances,
                 template,
@@ -251,6 +293,8 @@ impl World {
                 in_service_at: None,
                 activity,
                 hooks: TerminateHooks::Run,
+                ending: Ending::Regular,
+                successor: Successor::None,
             };
             group.members.insert(instance.clone(), member);
         }
@@ -260,7 +304,7 @@ impl World {
     }
 
     /// What a group's next instance is made from, its tags included.
-    fn launch_specification(
+    pub(super) fn launch_specification(
         &self,
         name: &str,
     ) -> Result<(LaunchSpecification, TemplateReference), ApiError> {
@@ -277,7 +321,7 @@ impl World {
             .instance_tags
             .extend(propagated.map(|(key, tag)| (key.clone(), tag.value.clone())));
         specification.instance_tags.extend([
-            ("aws:autoscaling:groupName".to_owned(), group.name.clone()),
+            (super::membership::GROUP_TAG.to_owned(), group.name.clone()),
             ("aws:ec2launchtemplate:id".to_owned(), template.id.clone()),
             ("aws:ec2launchtemplate:version".to_owned(), number.clone()),
         ]);
@@ -295,6 +339,11 @@ impl World {
         let reason = match instance.map(|it| (it.state, it.status_checks)) {
             None | Some((InstanceState::Terminated | InstanceState::ShuttingDown, _)) => {
                 "EC2 shows it terminated or going"
+            }
+            Some((InstanceState::Stopping | InstanceState::Stopped, _))
+                if member.may_be_stopped() =>
+            {
+                return Finding::Fine;
             }
             Some((InstanceState::Stopping | InstanceState::Stopped, _)) => "EC2 shows it stopped",
             Some((_, StatusChecks::Impaired)) => {
@@ -347,22 +396,23 @@ fn not_managed(instance: &str) -> ApiError {
 }
 
 /// The zone with the fewest instances that stay, and its subnet.
-fn emptiest_zone(group: &Group) -> Option<(String, String)> {
-    let zone = group.zones.iter().min_by_key(|(zone, _)| in_zone(group, zone));
+fn emptiest_zone(group: &Group, into: Launch) -> Option<(String, String)> {
+    let warm = |zone: &String| {
+        group.members.values().filter(|it| it.zone == *zone && it.state.is_warm()).count()
+    };
+    let zone = group.zones.iter().min_by_key(|(zone, _)| match into {
+        Launch::IntoService => (group.staying_in(zone), 0),
+        Launch::IntoWarmPool => (warm(zone), group.in_zone(zone)),
+    });
     zone.map(|(zone, subnet)| (zone.clone(), subnet.clone()))
 }
 
 /// The instance that scale-in takes: from the fullest zone, in service before launching, the oldest.
 fn scale_in_choice(group: &Group) -> Option<String> {
-    let staying = group.members.values().filter(|it| !it.state.is_leaving());
-    let candidates = staying.filter(|it| it.scale_in == ScaleIn::Allowed);
+    let candidates = group.members.values().filter(|it| it.scales_in());
     let choice = candidates.min_by_key(|it| {
-        let fullness = usize::MAX - in_zone(group, &it.zone);
+        let fullness = usize::MAX - group.in_zone(&it.zone);
         (fullness, it.state != LifecycleState::InService, it.launched_at, it.instance.clone())
     });
     choice.map(|it| it.instance.clone())
-}
-
-fn in_zone(group: &Group, zone: &str) -> usize {
-    group.members.values().filter(|it| it.zone == zone && !it.state.is_leaving()).count()
 }

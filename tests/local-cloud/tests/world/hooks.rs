@@ -3,39 +3,21 @@
 use std::time::Duration;
 
 use local_cloud::world::{
-    ActionName, ApiError, CloudEvent, Config, Filesystem, HookSpecification, InstanceState,
-    LifecycleResult, LifecycleState, Transition, World,
+    ActionName, Config, Filesystem, HookSpecification, InstanceState, LifecycleResult,
+    LifecycleState, Transition, World,
 };
 
 use crate::staging::{
-    group, hook, in_service, lifecycle, new_volume, pass, state, until, with, world,
+    answer, group, hook, in_service, lifecycle, lifecycle_events, new_volume, pass, state, until,
+    waiting, with, world,
 };
 
 const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
 const TERMINATE: &str = "EC2 Instance-terminate Lifecycle Action";
 
-fn waiting(world: &World, state: LifecycleState) -> Vec<String> {
-    let members = world.group("web").unwrap().members.values();
-    members.filter(|it| it.state == state).map(|it| it.instance.clone()).collect()
-}
-
 fn pending(world: &mut World) -> String {
     until(world, "Pending:Wait", |it| !waiting(it, LifecycleState::PendingWait).is_empty());
     waiting(world, LifecycleState::PendingWait).remove(0)
-}
-
-fn answer(
-    world: &mut World,
-    hook: &str,
-    instance: &str,
-    result: LifecycleResult,
-) -> Result<(), ApiError> {
-    let name = ActionName { instance: Some(instance), ..ActionName::default() };
-    world.complete_lifecycle_action("web", hook, name, result)
-}
-
-fn lifecycle_events(world: &mut World, detail_type: &str) -> Vec<CloudEvent> {
-    world.drain_events().into_iter().filter(|event| event.detail_type == detail_type).collect()
 }
 
 #[test]

@@ -15,11 +15,19 @@ mod hooks;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod membership;
+#[cfg(test)]
 mod modifications;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod replacements;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod slow;
+#[cfg(test)]
+mod spot;
 #[cfg(test)]
 mod staging;
 #[cfg(test)]
@@ -28,3 +36,5 @@ mod storm;
 mod throttling;
 #[cfg(test)]
 mod volumes;
+#[cfg(test)]
+mod warm_pools;

@@ -4,7 +4,7 @@ use local_cloud::api::{Response, Service, handle};
 use local_cloud::query::Params;
 use local_cloud::world::World;
 
-use crate::staging::{new_volume, pass, world};
+use crate::staging::{group, new_volume, pass, world};
 
 fn ec2(world: &mut World, action: &str, body: &str) -> Response {
     handle(world, Service::Ec2, action, &Params::parse(body).unwrap(), "req-1")
@@ -51,7 +51,7 @@ fn unknown_operations_and_parameters_are_refused_and_change_nothing() {
     let mut world = world();
     let unknown = ec2(&mut world, "CopySnapshot", "");
     assert_eq!(refused(&unknown), (400, "InvalidAction"));
-    let unknown = scaling(&mut world, "PutWarmPool", "");
+    let unknown = scaling(&mut world, "PutScalingPolicy", "");
     assert_eq!(refused(&unknown), (400, "InvalidAction"));
     let body = "AvailabilityZone=eu-central-1a&Size=10&OutpostArn=arn";
     let extra = ec2(&mut world, "CreateVolume", body);
@@ -148,4 +148,105 @@ fn a_group_is_made_with_its_hooks_and_answered_over_the_wire() {
     assert_eq!(refused(&again), (400, "ValidationError"));
     let missing = scaling(&mut world, "CompleteLifecycleAction", "AutoScalingGroupName=web");
     assert_eq!(refused(&missing), (400, "ValidationError"));
+}
+
+#[test]
+fn a_warm_pool_is_put_and_described_and_its_instances_are_not_the_groups() {
+    let mut world = world();
+    group(&mut world, 1, &["a"], Vec::new());
+    let put = "AutoScalingGroupName=web&MaxGroupPreparedCapacity=3&MinSize=1&PoolState=Stopped\
+               &InstanceReusePolicy.ReuseOnScaleIn=true";
+    assert_eq!(scaling(&mut world, "PutWarmPool", put).status, 200);
+    pass(&mut world, 180);
+    let pool = scaling(&mut world, "DescribeWarmPool", "AutoScalingGroupName=web");
+    assert!(
+        pool.body.contains(
+            "<WarmPoolConfiguration><MaxGroupPreparedCapacity>3</MaxGroupPreparedCapacity>\
+             <MinSize>1</MinSize><PoolState>Stopped</PoolState><InstanceReusePolicy>\
+             <ReuseOnScaleIn>true</ReuseOnScaleIn></InstanceReusePolicy></WarmPoolConfiguration>"
+        ),
+        "{}",
+        pool.body
+    );
+    assert_eq!(pool.body.matches("<LifecycleState>Warmed:Stopped</LifecycleState>").count(), 2);
+    let groups = scaling(&mut world, "DescribeAutoScalingGroups", "").body;
+    assert_eq!(text(&groups, "WarmPoolSize"), "2");
+    assert_eq!(groups.matches("<InstanceId>").count(), 1);
+    let instances = scaling(&mut world, "DescribeAutoScalingInstances", "").body;
+    assert_eq!(instances.matches("<InstanceId>").count(), 3);
+    let hibernated = "AutoScalingGroupName=web&PoolState=Hibernated";
+    let refused_pool = scaling(&mut world, "PutWarmPool", hibernated);
+    assert_eq!(refused(&refused_pool), (400, "ValidationError"));
+    let force = "AutoScalingGroupName=web&ForceDelete=true";
+    assert_eq!(scaling(&mut world, "DeleteWarmPool", force).status, 200);
+    let going = scaling(&mut world, "DescribeWarmPool", "AutoScalingGroupName=web");
+    assert_eq!(text(&going.body, "Status"), "PendingDelete");
+}
+
+#[test]
+fn instances_are_moved_over_the_wire_and_activities_come_back() {
+    let mut world = world();
+    group(&mut world, 1, &["a"], Vec::new());
+    pass(&mut world, 60);
+    let instance = world.instances().next().unwrap().id.clone();
+    let ids = format!("AutoScalingGroupName=web&InstanceIds.member.1={instance}");
+    let missing = scaling(&mut world, "EnterStandby", &ids);
+    assert_eq!(refused(&missing), (400, "ValidationError"));
+    let lowered = format!("{ids}&ShouldDecrementDesiredCapacity=true");
+    let entered = scaling(&mut world, "EnterStandby", &lowered);
+    assert_eq!(entered.status, 200, "{}", entered.body);
+    assert!(entered.body.contains("<Activities><member><ActivityId>"));
+    pass(&mut world, 5);
+    let groups = scaling(&mut world, "DescribeAutoScalingGroups", "").body;
+    assert_eq!(text(&groups, "LifecycleState"), "Standby");
+    assert_eq!(scaling(&mut world, "ExitStandby", &ids).status, 200);
+    pass(&mut world, 60);
+    assert_eq!(scaling(&mut world, "DetachInstances", &lowered).status, 200);
+    pass(&mut world, 5);
+    assert_eq!(scaling(&mut world, "AttachInstances", &ids).status, 200);
+    pass(&mut world, 60);
+    let found = scaling(&mut world, "DescribeAutoScalingInstances", "").body;
+    assert_eq!(text(&found, "LifecycleState"), "InService");
+    assert!(!found.contains("LaunchTemplate"), "it was not launched from one");
+}
+
+#[test]
+fn the_instance_lifecycle_policy_is_set_shown_and_checked() {
+    let mut world = world();
+    group(&mut world, 0, &["a"], Vec::new());
+    let policy = "AutoScalingGroupName=web\
+                  &InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon=";
+    let set = scaling(&mut world, "UpdateAutoScalingGroup", &format!("{policy}retain"));
+    assert_eq!(set.status, 200, "{}", set.body);
+    let bad = scaling(&mut world, "UpdateAutoScalingGroup", &format!("{policy}keep"));
+    assert_eq!(refused(&bad), (400, "ValidationError"));
+    let groups = scaling(&mut world, "DescribeAutoScalingGroups", "").body;
+    assert!(groups.contains(
+        "<InstanceLifecyclePolicy><RetentionTriggers><TerminateHookAbandon>retain\
+         </TerminateHookAbandon></RetentionTriggers></InstanceLifecyclePolicy>"
+    ));
+}
+
+#[test]
+fn the_maintenance_policy_is_set_shown_checked_and_cleared() {
+    let mut world = world();
+    group(&mut world, 0, &["a"], Vec::new());
+    let mut update = |min: &str, max: &str| {
+        let body = format!(
+            "AutoScalingGroupName=web&InstanceMaintenancePolicy.MinHealthyPercentage={min}\
+             &InstanceMaintenancePolicy.MaxHealthyPercentage={max}"
+        );
+        let answer = scaling(&mut world, "UpdateAutoScalingGroup", &body);
+        (answer.status, scaling(&mut world, "DescribeAutoScalingGroups", "").body)
+    };
+    let (status, shown) = update("100", "150");
+    assert_eq!(status, 200);
+    assert!(shown.contains(
+        "<InstanceMaintenancePolicy><MinHealthyPercentage>100</MinHealthyPercentage>\
+         <MaxHealthyPercentage>150</MaxHealthyPercentage></InstanceMaintenancePolicy>"
+    ));
+    assert_eq!(update("10", "150").0, 400);
+    let (status, shown) = update("-1", "-1");
+    assert_eq!(status, 200);
+    assert!(!shown.contains("InstanceMaintenancePolicy"));
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use local_cloud::world::{
-    BlockDevice, Config, CreateGroup, CreateVolume, GroupChange, HookSpecification, InstanceState,
-    LaunchSpecification, LifecycleResult, LifecycleState, RunInstances, Tags, TemplateReference,
-    Transition, VolumeSpecification, VolumeState, World,
+    ActionName, ApiError, BlockDevice, CloudEvent, Config, CreateGroup, CreateVolume, GroupChange,
+    HookSpecification, InstanceState, LaunchSpecification, LifecycleResult, LifecycleState,
+    RunInstances, Tags, TemplateReference, Transition, VolumeSpecification, VolumeState, World,
 };
 use volume_pool::Timestamp;
 
@@ -130,4 +130,24 @@ pub(crate) fn in_service(world: &World) -> Vec<String> {
 
 pub(crate) fn lifecycle(world: &World, instance: &str) -> Option<LifecycleState> {
     world.member(instance).map(|(_, member)| member.state)
+}
+
+/// The members of the group in a state.
+pub(crate) fn waiting(world: &World, state: LifecycleState) -> Vec<String> {
+    let members = world.group("web").unwrap().members.values();
+    members.filter(|it| it.state == state).map(|it| it.instance.clone()).collect()
+}
+
+pub(crate) fn answer(
+    world: &mut World,
+    hook: &str,
+    instance: &str,
+    result: LifecycleResult,
+) -> Result<(), ApiError> {
+    let name = ActionName { instance: Some(instance), ..ActionName::default() };
+    world.complete_lifecycle_action("web", hook, name, result)
+}
+
+pub(crate) fn lifecycle_events(world: &mut World, detail_type: &str) -> Vec<CloudEvent> {
+    world.drain_events().into_iter().filter(|event| event.detail_type == detail_type).collect()
 }
