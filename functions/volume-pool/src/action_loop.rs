@@ -19,7 +19,7 @@ use crate::decide::{
     Decision, Effect, Look, Observation, Step, Subject, decide, only_observes, waiting_action,
 };
 use crate::ids::{InstanceId, VolumeId};
-use crate::observation::{Described, VolumeState};
+use crate::observation::{Described, Volume, VolumeState};
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Claim, Guard, HeldMark, Key, List, Phase, Place, Record, Slot};
@@ -160,14 +160,7 @@ impl ActionLoop {
                 self.reread()
             }
             (State::Looking(Look::Pool(_)), Response::Volumes(volumes)) => {
-                if matches!(self.phase(), Phase::Closed) {
-                    let here = volumes.iter().filter(|volume| {
-                        let attachment = volume.attachment();
-                        attachment.and_then(|it| it.instance.as_ref())
-                            == Some(&self.subject.instance)
-                    });
-                    self.seen.candidates = Some(Candidates::new(here.cloned().collect()));
-                }
+                self.look_for_own(&volumes);
                 self.seen.pool = Some(volumes);
                 self.reread()
             }
@@ -230,6 +223,17 @@ impl ActionLoop {
             // The guard that was poked is gone, or a poke was taken back: look again. Nor can anything be concluded from
             // an answer to another question.
             (_, _) => self.start_over(now),
+        }
+    }
+
+    /// An instance that holds nothing may have volumes of the pool all the same: what the records know of those is read next.
+    fn look_for_own(&mut self, pool: &[Volume]) {
+        if matches!(self.phase(), Phase::Closed) {
+            let here = pool.iter().filter(|volume| {
+                let attachment = volume.attachment();
+                attachment.and_then(|it| it.instance.as_ref()) == Some(&self.subject.instance)
+            });
+            self.seen.candidates = Some(Candidates::new(here.cloned().collect()));
         }
     }
 

@@ -7,6 +7,7 @@ mod situation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -489,7 +490,10 @@ const WAITING_TO_LAUNCH: [LifecycleState; 2] =
 
 /// Whether the slot of this volume is to be set apart.
 fn unusable(situation: &Situation, volume: &volume_pool::ids::VolumeId) -> bool {
-    let Some(shown) = situation.seen.described.volumes.get(volume) else { return false };
+    let Some(shown) = situation.seen.described.volumes.get(volume) else {
+        let leased_at = situation.seen.claim.as_ref().map(|claim| claim.since);
+        return leased_at.is_some_and(|at| NOW.since(at) >= Duration::from_mins(10));
+    };
     let elsewhere = shown.attachment().is_some_and(|attachment| {
         attachment.instance.as_ref().is_none_or(|holder| *holder == instance(3))
     });

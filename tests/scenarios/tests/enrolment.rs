@@ -261,6 +261,19 @@ fn after_a_lost_table_nothing_is_enrolled() {
     assert!(alarms.into_iter().any(|alarm| alarm.name() == "pool-unknown"));
 }
 
+/// A volume that was released once belonged to a slot: a pool without a record has lost it.
+#[test]
+fn where_a_volume_was_released_before_and_the_pool_has_no_record_nothing_is_enrolled() {
+    let mut stage = running(1, 13, &["/dev/sdf"]);
+    let released = [("stateful-asg:released-at", "2026-11-01T00:00:00.000Z")];
+    tagged_volume(&stage, ZONE, &released).unwrap();
+    enrol(&stage, POLICY);
+    stage.run_for(Duration::from_mins(4)).unwrap();
+    assert!(stage.slots().is_empty());
+    let alarms = stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    assert!(alarms.into_iter().any(|alarm| alarm.name() == "pool-unknown"));
+}
+
 /// Two runs of reconcile at once, and every event twice: each slot is made once.
 #[test]
 fn two_runs_at_once_enrol_each_instance_once() {

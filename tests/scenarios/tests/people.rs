@@ -178,7 +178,7 @@ fn tags_that_people_change_are_set_again_and_a_lost_pool_tag_is_told_of() {
     {
         let mut world = stage.cloud.world();
         let wrong = BTreeMap::from([("stateful-asg:slot".to_owned(), "cassandra-7".to_owned())]);
-        world.create_tags(&[first.clone()], &wrong).unwrap();
+        world.create_tags(std::slice::from_ref(&first), &wrong).unwrap();
         let wrong = BTreeMap::from([("stateful-asg:pool".to_owned(), "mine".to_owned())]);
         world.create_tags(&[second], &wrong).unwrap();
     }

@@ -206,11 +206,12 @@ fn free_name(
     candidates: &Candidates,
     policy: &Policy,
 ) -> Option<SlotId> {
-    let named = |volume: &Volume| volume.tags.get(tags::SLOT)?.parse::<SlotId>().ok();
-    let names: BTreeSet<SlotId> = set.iter().filter_map(|(_, (volume, _))| named(volume)).collect();
+    let slot_of = |volume: &Volume| volume.tags.get(tags::SLOT)?.parse::<SlotId>().ok();
+    let names: BTreeSet<SlotId> =
+        set.iter().filter_map(|(_, (volume, _))| slot_of(volume)).collect();
     let name = names.first().filter(|_| names.len() == 1)?;
     let mine = |volume: &Volume| set.iter().any(|(_, (own, _))| own.id == volume.id);
     let taken = candidates.slots.contains(name)
-        || pool.iter().any(|volume| !mine(volume) && named(volume).as_ref() == Some(name));
+        || pool.iter().any(|volume| !mine(volume) && slot_of(volume).as_ref() == Some(name));
     (!taken && name.pool == policy.pool && name.index <= HIGHEST_INDEX).then(|| name.clone())
 }

@@ -24,8 +24,9 @@ use crate::transition::{self, Expect};
 const STUCK_ATTACHING: Duration = Duration::from_secs(90);
 /// `DescribeVolumes` may lag behind an accepted `AttachVolume` for this long before it is sent again.
 const DESCRIBE_LAG: Duration = Duration::from_secs(10);
-/// A volume that EC2 has not shown for this long after its slot was leased was deleted.
+/// A volume that EC2 has not shown for this long after its slot was leased, and in so many looks, was deleted.
 const MISSING_AFTER: Duration = Duration::from_mins(10);
+const MISSING_LOOKS: u32 = 4;
 /// How often refused tags are tried before the launch is held for them.
 const TAG_TRIES: u32 = 3;
 /// How often a refused attachment is tried before reconcile goes on with it.
@@ -215,11 +216,13 @@ fn unusable(
     (claim, slot): (&Claim, &Slot),
     wanted: &SlotVolume,
 ) -> Option<String> {
-    match seen.described.volumes.get(&wanted.volume) {
-        Some(volume) => drift::unusable(slot, volume, Some(&subject.instance)),
-        None => (now.since(claim.since) >= MISSING_AFTER)
-            .then(|| "EC2 does not know it any more: it was deleted".to_owned()),
+    if let Some(volume) = seen.described.volumes.get(&wanted.volume) {
+        return drift::unusable(slot, volume, Some(&subject.instance));
     }
+    // Once something was taken off for it, it stays decided.
+    let certain = seen.answers.polls >= MISSING_LOOKS || !seen.answers.detaching.is_empty();
+    (certain && now.since(claim.since) >= MISSING_AFTER)
+        .then(|| "EC2 does not know it any more: it was deleted".to_owned())
 }
 
 /// Sets the slot apart, once nothing of it is left on this instance: what was attached in this very action goes first.
