@@ -11,6 +11,7 @@ mod keep;
 mod launch;
 mod leave;
 mod reason;
+mod timeout;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

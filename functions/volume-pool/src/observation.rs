@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::action::{Action, Transition};
 use crate::ids::{GroupName, HookName, InstanceId, VolumeId, Zone};
@@ -106,6 +107,10 @@ pub struct Hook {
     pub transition: Transition,
     /// Its `NotificationMetadata`.
     pub metadata: Option<String>,
+    /// Its `HeartbeatTimeout`: how long an action waits after its last heartbeat.
+    pub heartbeat_timeout: Duration,
+    /// Its `GlobalTimeout`: how long an action waits at most, whatever heartbeats it had.
+    pub global_timeout: Duration,
 }
 
 impl Hook {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionResult};
+use crate::action::{Action, ActionResult, GiveUp};
 use crate::ids::{
     DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone,
 };
@@ -242,9 +242,16 @@ pub struct Claim {
     /// The last lifecycle action known for the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// When `action` was taken up: its hook's global timeout has run at least since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_at: Option<Timestamp>,
     /// The answer given to `action`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<ActionResult>,
+    /// That the launch of `action` is to be answered ABANDON, and why: on record before it is, so that whoever comes
+    /// next neither hands it a slot nor answers otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GiveUp>,
     /// The last policy that parsed for this instance's launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -312,7 +319,9 @@ impl Claim {
             version: 0,
             phase: Phase::Closed,
             action: None,
+            action_at: None,
             answered: None,
+            given_up: None,
             policy: None,
             guard: None,
             open: false,
@@ -341,6 +350,22 @@ impl Claim {
             }
             Phase::Closed | Phase::Leased { .. } | Phase::Leaving { .. } => None,
         }
+    }
+
+    /// Takes up an action, unanswered. That its token has become known does not make it another one.
+    pub fn take_up(&mut self, action: &Action, now: Timestamp) {
+        let known = self.action.as_ref().filter(|_| self.answered.is_none());
+        if !known.is_some_and(|known| known.may_be(action)) {
+            self.action_at = Some(now);
+        }
+        self.action = Some(action.clone());
+        self.answered = None;
+        self.given_up = None;
+    }
+
+    /// Since when its action has waited, as far as is on record.
+    pub fn taken_up(&self) -> Timestamp {
+        self.action_at.unwrap_or(self.opened_at)
     }
 
     /// The invocation that must be left alone at `now`, if it is not `me`.

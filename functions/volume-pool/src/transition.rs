@@ -9,7 +9,7 @@ pub mod enrolment;
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, ActionResult, Transition};
+use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
@@ -122,8 +122,7 @@ pub fn guard(
     }
     // A late event's action does not replace one that still waits for its answer.
     if let Some(action) = news.filter(|_| known.is_none() || next.answered.is_some()) {
-        next.action = Some(action.clone());
-        next.answered = None;
+        next.take_up(action, now);
     }
     next.guard = Some(guard);
     next.open = true;
@@ -191,8 +190,7 @@ pub fn enqueue(
     next.phase = Phase::Waiting { place: place.clone(), since: now };
     next.policy = Some(policy.clone());
     if let Some(action) = action {
-        next.action = Some(action.clone());
-        next.answered = None;
+        next.take_up(action, now);
     }
     let mark = WaitingMark::new(&next, place, now);
     let mut writes = vec![moved(next, now), Write::Put(Record::Waiting(mark), Expect::Mark)];
@@ -265,11 +263,8 @@ pub fn begin_release(
     reason.clone_into(&mut releasing.reason);
     let mut next = claim.clone();
     next.phase = Phase::Leaving { slot: id.clone(), epoch: *epoch, since: now };
-    if let Some(action) = action {
-        if next.action.as_ref() != Some(action) {
-            next.answered = None;
-        }
-        next.action = Some(action.clone());
+    if let Some(action) = action.filter(|action| next.action.as_ref() != Some(*action)) {
+        next.take_up(action, now);
     }
     let mark = ComingMark { place: slot.place(), slot: id.clone(), holder: claim.instance.clone() };
     Some(Transaction::new(
@@ -349,6 +344,31 @@ pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
         Transaction::new("close", vec![moved(next, now), Write::Delete(mark)])
             .waking(place.clone()),
     )
+}
+
+/// Puts on record that a launch is given up, before it is answered ABANDON: it leaves the queue, and what it holds begins
+/// to be released, in the same transaction.
+pub fn give_up(
+    claim: &Claim,
+    slot: Option<&Slot>,
+    why: GiveUp,
+    now: Timestamp,
+    reason: &str,
+) -> Option<Transaction> {
+    let mut transaction = match &claim.phase {
+        Phase::Waiting { .. } => close(claim, now)?,
+        Phase::Leased { .. } => begin_release(claim, slot?, None, now, reason)?,
+        // What is being created for it is seen to after the answer.
+        Phase::Closed | Phase::Creating { .. } | Phase::Leaving { .. } => {
+            Transaction::new("give up", vec![put_claim(claim.clone())])
+        }
+    };
+    for write in &mut transaction.writes {
+        if let Write::Put(Record::Claim(next), _) = write {
+            next.given_up = Some(why);
+        }
+    }
+    Some(transaction)
 }
 
 /// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,

@@ -4,7 +4,9 @@
 //! over one.
 
 use super::grow::{self, Waiter};
-use super::{Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest};
+use super::{
+    Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest, timeout,
+};
 use crate::event::Action;
 use crate::observation::{Volume, tags};
 use crate::policy::Policy;
@@ -36,7 +38,8 @@ pub(super) fn decide(
     let mut decision = if fresh.is_empty() {
         let Some(ComingMark { slot, holder, .. }) = zone.coming.get(zone.unserved(now)) else {
             let waiter = Waiter { claim, place, zone, policy, action: &action };
-            return grow::decide(waiter, seen, now, zone.free.len(), alarms);
+            let waiting = grow::decide(waiter, seen, now, zone.free.len(), alarms);
+            return timeout::after_wait(claim, policy, now, waiting);
         };
         let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
         rest(true, Some(action), reason)
@@ -46,7 +49,7 @@ pub(super) fn decide(
         decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
     decision.alarms = alarms;
-    decision
+    timeout::after_wait(claim, policy, now, decision)
 }
 
 /// The free slots whose data is not too old, best first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::grow::Waiter;
 use super::{
     Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
-    commit, complete, decision, effect, grow, leave, open_action, policy, rest, running,
+    commit, complete, decision, effect, grow, leave, open_action, policy, rest, running, timeout,
 };
 use crate::drift;
 use crate::event::{Action, ActionResult, Transition};
@@ -32,12 +32,31 @@ const TAG_TRIES: u32 = 3;
 const ATTACH_TRIES: u32 = 4;
 
 pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+    let phase = seen.claim.as_ref().map(|claim| &claim.phase);
     let action = match open_action(subject, seen, Transition::Launching) {
         OpenAction::Open(action) => action,
+        OpenAction::Look(decision) => return decision,
+        // What the instance let go of is still to be released.
+        OpenAction::Answered | OpenAction::NotOurs
+            if matches!(phase, Some(Phase::Leaving { .. })) =>
+        {
+            return leave::without_action(seen, now);
+        }
+        // What is being created is kept, for others.
+        OpenAction::Answered if matches!(phase, Some(Phase::Creating { .. })) => {
+            return grow::for_nobody(seen, now, None, Reason::Answered);
+        }
         OpenAction::Answered => return rest(false, None, Reason::Answered),
         OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
-        OpenAction::Look(decision) => return decision,
     };
+    if let Some(decision) = timeout::given_up(seen, &action) {
+        return decision;
+    }
+    let decision = by_phase(subject, seen, now, action.clone());
+    timeout::within_limit(seen, now, &action, decision)
+}
+
+fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
         Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen) => {

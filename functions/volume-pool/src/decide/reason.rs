@@ -3,6 +3,7 @@
 use displaydoc::Display;
 use serde::Serialize;
 
+use crate::action::GiveUp;
 use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::PolicyError;
 
@@ -303,6 +304,13 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
+    /// the launch is given up: {why}
+    GivenUp {
+        /// Why.
+        why: GiveUp,
+    },
+    /// the launch may be near the limit of its hook: the group's hooks tell when that is
+    HookLimitUnknown,
     /// the records contradict each other: nothing is touched
     RecordsDisagree,
 }
@@ -401,6 +409,16 @@ pub enum Alarm {
         /// Its name in the slot.
         volume: VolumeName,
     },
+    /// the launch has waited for a slot for longer than waitSeconds, {seconds} s; the reason says what it waits for
+    WaitTimedOut {
+        /// `waitSeconds`
+        seconds: u32,
+    },
+    /// the launch is answered ABANDON, so that its instance is replaced: {why}
+    LaunchGivenUp {
+        /// Why.
+        why: GiveUp,
+    },
     /// claim and slot contradict each other; nothing is touched until a person has looked
     RecordsDisagree,
 }
@@ -424,6 +442,8 @@ impl Alarm {
             Self::LaunchesFirst { .. } => "launches-first",
             Self::CreationFailed { .. } => "creation-failed",
             Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
+            Self::WaitTimedOut { .. } => "wait-timed-out",
+            Self::LaunchGivenUp { .. } => "launch-given-up",
             Self::RecordsDisagree => "records-disagree",
         }
     }

@@ -104,7 +104,13 @@ pub(crate) fn event(action: Action, metadata: Option<&str>) -> LifecycleEvent {
 }
 
 pub(crate) fn hook(name: &str, transition: Transition, metadata: Option<&str>) -> Hook {
-    Hook { name: name.parse().unwrap(), transition, metadata: metadata.map(ToOwned::to_owned) }
+    Hook {
+        name: name.parse().unwrap(),
+        transition,
+        metadata: metadata.map(ToOwned::to_owned),
+        heartbeat_timeout: seconds(300),
+        global_timeout: seconds(30_000),
+    }
 }
 
 pub(crate) fn our_hooks() -> Vec<Hook> {
@@ -123,6 +129,7 @@ pub(crate) fn claim() -> Claim {
     Claim {
         version: 7,
         action: Some(launch_action()),
+        action_at: Some(seconds_ago(10)),
         policy: Some(policy()),
         open: true,
         since: seconds_ago(10),

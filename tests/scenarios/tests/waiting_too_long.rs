@@ -1,0 +1,83 @@
+//! A launch that waits for too long: held, abandoned, and never left to its hook's default.
+
+#![cfg(test)]
+
+use std::time::Duration;
+
+use local_cloud::stage::Stage;
+use local_cloud::world::{ApiError, HookSpecification, LifecycleState};
+use scenarios::{LONG, ZONE, group, hooks, instances, stage, tagged_volume};
+use volume_pool::event::ActionResult;
+
+const HOLD: &str = r#"{"pool":"cassandra","whenEmpty":"wait","waitSeconds":120}"#;
+const ABANDON: &str =
+    r#"{"pool":"cassandra","whenEmpty":"wait","waitSeconds":120,"onTimeout":"abandon"}"#;
+
+/// A group of one, for which there is no volume.
+fn without_volume(hooks: Vec<HookSpecification>) -> Result<Stage, ApiError> {
+    let stage = stage(5);
+    group(&stage, "cassandra", 1, &[ZONE], hooks)?;
+    Ok(stage)
+}
+
+fn alarmed(stage: &Stage, name: &str) -> bool {
+    let alarms = stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    alarms.into_iter().any(|alarm| alarm.name() == name)
+}
+
+/// The reasons for which launches were answered ABANDON.
+fn abandoned_for(stage: &Stage) -> Vec<String> {
+    let answered = stage
+        .reports
+        .iter()
+        .filter(|report| report.journal.answered == Some(ActionResult::Abandon));
+    answered
+        .filter_map(|report| report.journal.steps.last().map(|step| step.reason.clone()))
+        .collect()
+}
+
+#[test]
+fn a_launch_past_its_wait_is_held_and_served_the_moment_a_volume_comes() {
+    let mut stage = without_volume(hooks(Some(HOLD))).unwrap();
+    stage.run_for(Duration::from_secs(110)).unwrap();
+    let first = instances(&stage, "cassandra", LifecycleState::PendingWait);
+    assert!(!alarmed(&stage, "wait-timed-out"), "too early");
+    stage.run_for(Duration::from_mins(30)).unwrap();
+    assert!(alarmed(&stage, "wait-timed-out"));
+    assert_eq!(instances(&stage, "cassandra", LifecycleState::PendingWait), first);
+
+    tagged_volume(&stage, ZONE, &[]).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+    assert_eq!(instances(&stage, "cassandra", LifecycleState::InService), first);
+}
+
+#[test]
+fn a_launch_past_its_wait_is_abandoned_where_the_policy_says_so() {
+    let mut stage = without_volume(hooks(Some(ABANDON))).unwrap();
+    stage.run_for(Duration::from_secs(110)).unwrap();
+    assert!(abandoned_for(&stage).is_empty(), "too early");
+    stage.run_until(Duration::from_mins(5), |stage| !abandoned_for(stage).is_empty()).unwrap();
+    assert!(abandoned_for(&stage)[0].contains("waitSeconds"), "{:?}", abandoned_for(&stage));
+    assert!(alarmed(&stage, "wait-timed-out"));
+
+    // The next one comes, and gets its volume in time.
+    tagged_volume(&stage, ZONE, &[]).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+}
+
+#[test]
+fn shortly_before_its_hooks_limit_a_held_launch_is_abandoned_by_us_and_not_by_the_hook() {
+    let mut short = hooks(Some(HOLD));
+    for hook in &mut short {
+        // Its limit is 100 times that: 2 h 30 min.
+        hook.heartbeat_timeout = Some(90);
+    }
+    let mut stage = without_volume(short).unwrap();
+    stage.run_for(Duration::from_mins(140)).unwrap();
+    assert!(abandoned_for(&stage).is_empty(), "too early: {:?}", abandoned_for(&stage));
+    // That the hook ends no action of ours is asserted all along.
+    stage.run_for(Duration::from_mins(15)).unwrap();
+    assert_eq!(abandoned_for(&stage).len(), 1);
+    assert!(abandoned_for(&stage)[0].contains("global timeout"), "{:?}", abandoned_for(&stage));
+    assert!(alarmed(&stage, "launch-given-up"));
+}
