@@ -52,6 +52,8 @@ pub enum Transition {
 pub enum GiveUp {
     /// it has waited for a slot for longer than waitSeconds, and onTimeout is abandon
     WaitOver,
+    /// its instance has no room for a further volume, by the limit of EC2
+    AttachmentLimit,
     /// the global timeout of its hook is near, which no heartbeat puts off
     HookLimit,
 }

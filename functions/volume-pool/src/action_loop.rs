@@ -304,11 +304,11 @@ impl ActionLoop {
     /// After EC2 and Auto Scaling were looked at, the records again, and what else the decision needs of them.
     fn reread(&mut self) -> Request {
         let mut keys = vec![Key::Claim(self.subject.instance.clone())];
+        let group = self.seen.described.group_instance.as_ref();
+        keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
         let mut lists = Vec::new();
         match self.phase() {
             Phase::Closed => {
-                let group = self.seen.described.group_instance.as_ref();
-                keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
                 keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
                 let pool = self.seen.candidates.as_ref().and_then(Candidates::pool_name);
                 keys.extend(pool.map(Key::Pool));

@@ -6,6 +6,7 @@
 mod adopt;
 mod choose;
 mod enrol;
+mod give_up;
 mod grow;
 mod keep;
 mod launch;

@@ -1,6 +1,8 @@
 //! The records: what the lease table holds. Each kind of record has a key of its own; a record that can change
 //! carries a version, and every write of it is conditional on the version that was read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionResult, GiveUp};
@@ -530,13 +532,13 @@ pub struct Pool {
     /// The index that the next slot gets. Never falls: an index is never used twice.
     pub next_index: u32,
     /// How many slots each zone has.
-    pub slots_per_zone: std::collections::BTreeMap<Zone, u32>,
+    pub slots_per_zone: BTreeMap<Zone, u32>,
 }
 
 impl Pool {
     /// A pool that has no slot yet.
     pub fn new(name: PoolName) -> Self {
-        Self { name, version: 0, next_index: 0, slots_per_zone: std::collections::BTreeMap::new() }
+        Self { name, version: 0, next_index: 0, slots_per_zone: BTreeMap::new() }
     }
 }
 
@@ -549,6 +551,16 @@ pub struct Group {
     pub version: u64,
     /// The last policy that parsed: what launches go by while the hook's metadata doesn't.
     pub policy: Policy,
+    /// How many launches in a row were given up in each zone; a zone whose last launch succeeded is not among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub abandons: BTreeMap<Zone, u32>,
+}
+
+impl Group {
+    /// A group that nothing but its policy is known of.
+    pub const fn new(name: GroupName, policy: Policy) -> Self {
+        Self { name, version: 0, policy, abandons: BTreeMap::new() }
+    }
 }
 
 /// The one slot that a volume belongs to.

@@ -347,11 +347,12 @@ pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
 }
 
 /// Puts on record that a launch is given up, before it is answered ABANDON: it leaves the queue, and what it holds begins
-/// to be released, in the same transaction.
+/// to be released, and its group's record counts it, all in the same transaction.
 pub fn give_up(
     claim: &Claim,
     slot: Option<&Slot>,
     why: GiveUp,
+    group: Option<(Group, Expect)>,
     now: Timestamp,
     reason: &str,
 ) -> Option<Transaction> {
@@ -368,7 +369,19 @@ pub fn give_up(
             next.given_up = Some(why);
         }
     }
+    if let Some((group, expect)) = group {
+        transaction.writes.push(Write::Put(Record::Group(group), expect));
+    }
     Some(transaction)
+}
+
+/// Counts the launches that are given up in a zone from zero again: one has succeeded.
+pub fn count_anew(group: &Group, zone: &Zone) -> Option<Transaction> {
+    let mut next = group.clone();
+    next.abandons.remove(zone)?;
+    next.version += 1;
+    let write = Write::Put(Record::Group(next), Expect::Version(group.version));
+    Some(Transaction::new("count anew", vec![write]))
 }
 
 /// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,

@@ -95,39 +95,6 @@ fn a_launch_whose_wait_is_over_is_abandoned_though_earlier_waiters_are_due_what_
 }
 
 #[test]
-fn what_is_given_up_on_record_is_answered_abandon_and_not_queued_again() {
-    let mut situation = Situation::launching();
-    situation.seen.claim = Some(situation::claim());
-    situation.claim().given_up = Some(GiveUp::WaitOver);
-    situation.gives_effect(abandon(), &WAIT_OVER);
-    assert_eq!(situation.alarms(), [Alarm::LaunchGivenUp { why: GiveUp::WaitOver }]);
-}
-
-#[test]
-fn the_answer_is_not_sent_again_while_the_describe_lags_behind_it() {
-    let mut situation = Situation::launching();
-    situation.seen.claim = Some(situation::claim());
-    situation.claim().given_up = Some(GiveUp::WaitOver);
-    situation.claim().answered = Some(ActionResult::Abandon);
-    situation.subject.event = None;
-    situation.seen.hooks = Some(situation::our_hooks());
-    situation.settles(&Reason::Answered);
-}
-
-#[test]
-fn another_launch_of_the_instance_is_not_given_up_with_the_last_one() {
-    let mut situation = Situation::launching();
-    situation.seen.claim = Some(situation::claim());
-    situation.claim().given_up = Some(GiveUp::WaitOver);
-    let another = Action { token: Some("launch-2".parse().unwrap()), ..launch_action() };
-    situation.subject.event = Some(event(another.clone(), Some(situation::POLICY)));
-    let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
-    let (claim, _) = written_claim(&transaction);
-    assert_eq!((&claim.action, claim.given_up), (&Some(another), None));
-    assert_eq!(claim.action_at, Some(NOW));
-}
-
-#[test]
 fn an_action_whose_token_becomes_known_has_waited_since_it_was_found_without() {
     let mut claim = situation::claim();
     claim.action = Some(Action { token: None, ..launch_action() });

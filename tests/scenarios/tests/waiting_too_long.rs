@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use local_cloud::stage::Stage;
-use local_cloud::world::{ApiError, HookSpecification, LifecycleState};
-use scenarios::{LONG, ZONE, group, hooks, instances, stage, tagged_volume};
+use local_cloud::world::{ApiError, Config, HookSpecification, LifecycleState};
+use scenarios::{BEGIN, LONG, ZONE, group, hooks, instances, stage, tagged_volume};
 use volume_pool::event::ActionResult;
+use volume_pool::record::{Record, SlotState};
 
 const HOLD: &str = r#"{"pool":"cassandra","whenEmpty":"wait","waitSeconds":120}"#;
 const ABANDON: &str =
@@ -80,4 +81,53 @@ fn shortly_before_its_hooks_limit_a_held_launch_is_abandoned_by_us_and_not_by_th
     assert_eq!(abandoned_for(&stage).len(), 1);
     assert!(abandoned_for(&stage)[0].contains("global timeout"), "{:?}", abandoned_for(&stage));
     assert!(alarmed(&stage, "launch-given-up"));
+}
+
+/// How many launches of the zone were given up in a row, by the group's record.
+fn abandons(stage: &Stage) -> u32 {
+    let group = stage.leases.records().into_iter().find_map(|record| match record {
+        Record::Group(group) => Some(group),
+        _ => None,
+    });
+    group.map_or(0, |group| group.abandons.values().sum())
+}
+
+#[test]
+fn after_three_launches_were_given_up_the_fourth_is_held_until_it_can_be_served() {
+    let mut stage = without_volume(hooks(Some(ABANDON))).unwrap();
+    stage.run_for(Duration::from_hours(2)).unwrap();
+    assert_eq!(abandoned_for(&stage).len(), 3);
+    assert_eq!(abandons(&stage), 3);
+    assert!(alarmed(&stage, "abandon-breaker"));
+    let fourth = instances(&stage, "cassandra", LifecycleState::PendingWait);
+    assert_eq!(fourth.len(), 1);
+
+    tagged_volume(&stage, ZONE, &[]).unwrap();
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
+    assert_eq!(instances(&stage, "cassandra", LifecycleState::InService), fourth);
+    assert_eq!(abandons(&stage), 0);
+}
+
+const TWO_VOLUMES: &str = r#"{"pool":"cassandra","volumes":[
+    {"name":"data","device":"/dev/sdf"},{"name":"log","device":"/dev/sdg"}]}"#;
+
+#[test]
+fn instances_that_take_too_few_volumes_are_given_up_three_times_with_nothing_left_on_them() {
+    let config = Config { seed: 5, attachment_limit: 2, ..Config::default() };
+    let mut stage = Stage::new(config, BEGIN);
+    for name in ["data", "log"] {
+        let tags = [("stateful-asg:slot", "cassandra-0"), ("stateful-asg:volume", name)];
+        tagged_volume(&stage, ZONE, &tags).unwrap();
+    }
+    stage.run_for(Duration::from_secs(5)).unwrap();
+    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(TWO_VOLUMES))).unwrap();
+    let given_up = |stage: &Stage| !abandoned_for(stage).is_empty();
+    stage.run_until(Duration::from_mins(10), given_up).unwrap();
+    assert!(abandoned_for(&stage)[0].contains("no room"));
+    assert_eq!(stage.slots()[0].state, SlotState::Free, "released before the answer");
+
+    stage.run_for(Duration::from_hours(1)).unwrap();
+    assert_eq!(abandoned_for(&stage).len(), 3);
+    assert!(alarmed(&stage, "attach-refused") && alarmed(&stage, "abandon-breaker"));
+    assert_eq!(instances(&stage, "cassandra", LifecycleState::PendingWait).len(), 1);
 }

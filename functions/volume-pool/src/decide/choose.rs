@@ -39,7 +39,7 @@ pub(super) fn decide(
         let Some(ComingMark { slot, holder, .. }) = zone.coming.get(zone.unserved(now)) else {
             let waiter = Waiter { claim, place, zone, policy, action: &action };
             let waiting = grow::decide(waiter, seen, now, zone.free.len(), alarms);
-            return timeout::after_wait(claim, policy, now, waiting);
+            return timeout::after_wait(seen, claim, policy, now, waiting);
         };
         let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
         rest(true, Some(action), reason)
@@ -49,7 +49,7 @@ pub(super) fn decide(
         decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
     decision.alarms = alarms;
-    timeout::after_wait(claim, policy, now, decision)
+    timeout::after_wait(seen, claim, policy, now, decision)
 }
 
 /// The free slots whose data is not too old, best first.

@@ -6,16 +6,18 @@ use std::time::Duration;
 use super::grow::Waiter;
 use super::{
     Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
-    commit, complete, decision, effect, grow, leave, open_action, policy, rest, running, timeout,
+    commit, complete, decision, effect, give_up, grow, leave, open_action, policy, rest, running,
+    timeout,
 };
+use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
-use crate::event::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
     Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Volume,
     VolumeState, tags,
 };
 use crate::policy::{Mode, Policy};
+use crate::ports::Refusal;
 use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
 use crate::time::Timestamp;
 use crate::transition::{self, Expect};
@@ -49,7 +51,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
         OpenAction::Answered => return rest(false, None, Reason::Answered),
         OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
     };
-    if let Some(decision) = timeout::given_up(seen, &action) {
+    if let Some(decision) = give_up::answer(subject, seen, now, &action) {
         return decision;
     }
     let decision = by_phase(subject, seen, now, action.clone());
@@ -139,10 +141,13 @@ fn bound_for_warm_pool(seen: &Observation) -> bool {
 fn newer_policy(seen: &Observation, action: &Action, policy: &Policy) -> Option<(Group, Expect)> {
     let name = action.group.clone();
     match &seen.group {
-        None => Some((Group { name, version: 1, policy: policy.clone() }, Expect::Absent)),
+        None => {
+            let fresh = Group { version: 1, ..Group::new(name, policy.clone()) };
+            Some((fresh, Expect::Absent))
+        }
         Some(known) if known.policy != *policy => {
-            let next = Group { name, version: known.version + 1, policy: policy.clone() };
-            Some((next, Expect::Version(known.version)))
+            let (version, policy) = (known.version + 1, policy.clone());
+            Some((Group { version, policy, ..known.clone() }, Expect::Version(known.version)))
         }
         Some(_) => None,
     }
@@ -174,6 +179,9 @@ fn verify(
         None => {}
     }
     if let Some(decision) = tag(subject, seen, slot) {
+        return decision;
+    }
+    if let Some(decision) = give_up::succeeded(seen) {
         return decision;
     }
     complete(seen, action, ActionResult::Continue, Reason::Verified { slot: slot.id.clone() })
@@ -338,12 +346,18 @@ fn attach(
         }
         Some((tries, refusal)) if *tries >= ATTACH_TRIES => {
             let problem = refusal.to_string();
-            rest(
+            let resting = rest(
                 true,
                 Some(action.clone()),
                 Reason::AttachRefused { volume: volume.clone(), problem: problem.clone() },
             )
-            .with_alarm(Some(Alarm::AttachRefused { volume, problem }))
+            .with_alarm(Some(Alarm::AttachRefused { volume, problem }));
+            match refusal {
+                Refusal::LimitExceeded => {
+                    give_up::counted(seen, now, claim, GiveUp::AttachmentLimit, resting)
+                }
+                _ => resting,
+            }
         }
         Some(_) | None => {
             effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume })

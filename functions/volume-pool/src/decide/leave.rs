@@ -55,7 +55,7 @@ pub(super) fn decide(
         },
         Some((claim, Phase::Leaving { since, .. })) => match &seen.slot {
             Some(slot) if transition::holds(claim, slot) => {
-                let leaving = Leaving { claim, slot, since: *since, action };
+                let leaving = Leaving { claim, slot, since: *since, action, undoing: false };
                 leaving.decide(subject, seen, now)
             }
             _ => commit(None, Reason::RecordsDisagree),
@@ -63,11 +63,31 @@ pub(super) fn decide(
     }
 }
 
+/// Takes off what a launch that is given up had attached, and releases its slot by evidence. Nothing where that takes
+/// too long: the instance is terminated then, which frees the volumes.
+pub(super) fn undo(subject: &Subject, seen: &Observation, now: Timestamp) -> Option<Decision> {
+    let (claim, slot) = (seen.claim.as_ref()?, seen.slot.as_ref()?);
+    let Phase::Leaving { since, .. } = &claim.phase else { return None };
+    let limit = claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+    if !transition::holds(claim, slot) || over(&limit, now, *since) {
+        return None;
+    }
+    let leaving = Leaving { claim, slot, since: *since, action: None, undoing: true };
+    let decision = leaving
+        .by_evidence(seen, now, LeaveMode::Terminate)
+        .unwrap_or_else(|| leaving.detach(subject, seen));
+    (!matches!(decision.step, Step::Rest { .. })).then_some(decision)
+}
+
+fn over(leave: &Leave, now: Timestamp, since: Timestamp) -> bool {
+    now.since(since) >= Duration::from_secs(u64::from(leave.seconds))
+}
+
 /// Goes on with a release though no action waits for it: only what is evident.
 pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
     match (&seen.claim, &seen.slot) {
         (Some(claim), Some(slot)) if transition::holds(claim, slot) => {
-            let leaving = Leaving { claim, slot, since: now, action: None };
+            let leaving = Leaving { claim, slot, since: now, action: None, undoing: false };
             leaving.by_evidence(seen, now, LeaveMode::Terminate).unwrap_or_else(|| {
                 rest(true, None, Reason::WaitingForTermination { slot: slot.id.clone() })
             })
@@ -87,6 +107,8 @@ struct Leaving<'a> {
     slot: &'a Slot,
     since: Timestamp,
     action: Option<Action>,
+    /// Whether it is a launch that is given up: what it attached was never in service.
+    undoing: bool,
 }
 
 impl Leaving<'_> {
@@ -109,9 +131,7 @@ impl Leaving<'_> {
                 self.let_terminate(seen, Reason::InstanceGone)
             }
             _ if self.action.is_none() => self.wait_for_termination(),
-            _ if now.since(self.since) >= Duration::from_secs(u64::from(leave.seconds)) => {
-                self.let_terminate(seen, Reason::LeaveTimeUp)
-            }
+            _ if over(&leave, now, self.since) => self.let_terminate(seen, Reason::LeaveTimeUp),
             // Mode ssm is refused where policies are read; a record that has it is served by the termination.
             (LeaveMode::Terminate | LeaveMode::Ssm, _) => {
                 self.let_terminate(seen, Reason::LeaveToTermination)
@@ -181,12 +201,14 @@ impl Leaving<'_> {
     }
 
     /// Whether a volume may be taken off the instance now: nothing runs there, or the policy says that nobody has it
-    /// mounted, and the action still waits.
+    /// mounted, and the action still waits; or its launch is given up and did not go on with it.
     fn may_detach(&self, seen: &Observation, mode: LeaveMode, now: Timestamp) -> bool {
         match seen.described.instance.as_ref().map(|instance| &instance.state) {
             None => forgotten(seen, now),
             Some(InstanceState::Stopped) => true,
-            Some(InstanceState::Running) => mode == LeaveMode::Detach && self.action.is_some(),
+            Some(InstanceState::Running) => {
+                self.undoing || (mode == LeaveMode::Detach && self.action.is_some())
+            }
             Some(_) => false,
         }
     }
@@ -236,7 +258,12 @@ impl Leaving<'_> {
                 Some(AttachmentState::Attached | AttachmentState::Attaching)
                     if !seen.answers.detaching.contains(&volume) =>
                 {
-                    return effect(Effect::Detach(volume.clone()), Reason::Detach { volume });
+                    let reason = if self.undoing {
+                        Reason::Undo { volume: volume.clone() }
+                    } else {
+                        Reason::Detach { volume: volume.clone() }
+                    };
+                    return effect(Effect::Detach(volume), reason);
                 }
                 Some(_) | None => {}
             }

@@ -205,7 +205,7 @@ pub enum Reason {
         /// The volume.
         volume: VolumeId,
     },
-    /// volume {volume} is taken off the instance again, before its slot is set apart
+    /// volume {volume} is taken off the instance again: the launch does not go on with it
     Undo {
         /// The volume.
         volume: VolumeId,
@@ -308,6 +308,11 @@ pub enum Reason {
     GivenUp {
         /// Why.
         why: GiveUp,
+    },
+    /// a launch of {zone} succeeds: those given up in a row are counted from zero again
+    CountAbandonsAnew {
+        /// The zone.
+        zone: Zone,
     },
     /// the launch may be near the limit of its hook: the group's hooks tell when that is
     HookLimitUnknown,
@@ -419,6 +424,15 @@ pub enum Alarm {
         /// Why.
         why: GiveUp,
     },
+    /// {count} launches of group {group} in {zone} were given up in a row: the next one is held instead; mend what the launch-given-up alarms name
+    AbandonBreaker {
+        /// The group.
+        group: GroupName,
+        /// The zone.
+        zone: Zone,
+        /// How many.
+        count: u32,
+    },
     /// claim and slot contradict each other; nothing is touched until a person has looked
     RecordsDisagree,
 }
@@ -442,6 +456,7 @@ impl Alarm {
             Self::LaunchesFirst { .. } => "launches-first",
             Self::CreationFailed { .. } => "creation-failed",
             Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
+            Self::AbandonBreaker { .. } => "abandon-breaker",
             Self::WaitTimedOut { .. } => "wait-timed-out",
             Self::LaunchGivenUp { .. } => "launch-given-up",
             Self::RecordsDisagree => "records-disagree",

@@ -1,14 +1,12 @@
-//! How long a launch may wait: for a slot, by its policy; for anything, by the limit of its hook. Whoever is given up has
-//! that on record first, then is answered ABANDON, by this run or the next.
+//! How long a launch may wait: for a slot, by its policy; for anything, by the limit of its hook.
 
 use std::time::Duration;
 
-use super::{Alarm, Decision, Look, Observation, Reason, Step, commit, complete, decision, rest};
-use crate::action::{Action, ActionResult, GiveUp};
+use super::{Alarm, Decision, Look, Observation, Reason, Step, decision, give_up};
+use crate::action::{Action, GiveUp};
 use crate::policy::{OnTimeout, Policy};
-use crate::record::{Claim, Phase};
+use crate::record::Claim;
 use crate::time::Timestamp;
-use crate::transition;
 
 /// How long before its hook's limit a launch is given up: reconcile comes each minute, and a function that died keeps
 /// the guard for about another.
@@ -23,6 +21,7 @@ pub(super) fn wait_is_over(claim: &Claim, policy: &Policy, now: Timestamp) -> bo
 
 /// What becomes of a launch that waits for a slot and would rest now: its policy says, once it has waited for too long.
 pub(super) fn after_wait(
+    seen: &Observation,
     claim: &Claim,
     policy: &Policy,
     now: Timestamp,
@@ -35,32 +34,8 @@ pub(super) fn after_wait(
     match policy.on_timeout {
         OnTimeout::Hold | OnTimeout::Create => decision.with_alarm(Some(alarm)),
         OnTimeout::Abandon => {
-            let reason = Reason::GivenUp { why: GiveUp::WaitOver };
-            let transaction =
-                transition::give_up(claim, None, GiveUp::WaitOver, now, &reason.to_string());
-            let mut given_up = commit(transaction, reason).with_alarm(Some(alarm));
-            given_up.alarms.extend(decision.alarms);
-            given_up
+            give_up::counted(seen, now, claim, GiveUp::WaitOver, decision.with_alarm(Some(alarm)))
         }
-    }
-}
-
-/// The answer for a launch that is given up by the record.
-pub(super) fn given_up(seen: &Observation, action: &Action) -> Option<Decision> {
-    let claim = seen.claim.as_ref()?;
-    let why = claim.given_up?;
-    if !claim.action.as_ref().is_some_and(|known| known.may_be(action)) {
-        return None;
-    }
-    match &claim.phase {
-        // Auto Scaling's describe may lag behind an answer that it took.
-        Phase::Closed if claim.answered.is_some() => Some(rest(false, None, Reason::Answered)),
-        // The termination that follows frees what is still to be released.
-        Phase::Closed | Phase::Creating { .. } | Phase::Leaving { .. } => Some(
-            complete(seen, action.clone(), ActionResult::Abandon, Reason::GivenUp { why })
-                .with_alarm(Some(Alarm::LaunchGivenUp { why })),
-        ),
-        Phase::Waiting { .. } | Phase::Leased { .. } => None,
     }
 }
 
@@ -87,10 +62,5 @@ pub(super) fn within_limit(
     if limit.is_none_or(|limit| waited < limit.saturating_sub(MARGIN.min(limit / 20))) {
         return resting;
     }
-    let reason = Reason::GivenUp { why: GiveUp::HookLimit };
-    let transaction =
-        transition::give_up(claim, seen.slot.as_ref(), GiveUp::HookLimit, now, &reason.to_string());
-    let mut given_up = commit(transaction, reason);
-    given_up.alarms.extend(resting.alarms);
-    given_up
+    give_up::at_once(seen, now, claim, GiveUp::HookLimit, resting)
 }

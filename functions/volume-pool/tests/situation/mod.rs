@@ -121,7 +121,7 @@ pub(crate) fn our_hooks() -> Vec<Hook> {
 }
 
 pub(crate) fn group(policy: Policy) -> Group {
-    Group { name: launch_action().group, version: 4, policy }
+    Group { version: 4, ..Group::new(launch_action().group, policy) }
 }
 
 /// A closed claim of instance 1, version 7, with the launch as its open action.
