@@ -379,7 +379,15 @@ fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition)
 }
 
 fn our_hook<'a>(subject: &Subject, hooks: &'a [Hook], transition: Transition) -> Option<&'a Hook> {
-    hooks.iter().find(|hook| {
+    our_hooks(subject, hooks, transition).next()
+}
+
+fn our_hooks<'a>(
+    subject: &Subject,
+    hooks: &'a [Hook],
+    transition: Transition,
+) -> impl Iterator<Item = &'a Hook> {
+    hooks.iter().filter(move |hook| {
         hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix)
     })
 }

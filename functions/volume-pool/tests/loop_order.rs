@@ -81,6 +81,8 @@ fn a_launch_goes_guard_then_queue_then_lease_then_attachment_then_answer() {
             "commit guard",
             "describe",
             "read claim+group",
+            "look at hooks",
+            "read claim+group",
             "commit enqueue",
             "describe",
             "read claim+group+pool+waiting+free+coming",
@@ -284,7 +286,14 @@ fn a_claim_written_in_between_means_to_observe_again() {
     run.until("commit");
     assert_eq!(
         run.since(before),
-        ["read claim+group", "read claim", "describe", "read claim+group"]
+        [
+            "read claim+group",
+            "read claim",
+            "describe",
+            "read claim+group",
+            "look at hooks",
+            "read claim+group"
+        ]
     );
 }
 
@@ -365,7 +374,7 @@ fn after_the_waiting_mark_is_written_the_world_is_observed_again_before_it_rests
     let mut run = Run::of_loop(launch(), world);
     assert_eq!(run.ended().ending, Ending::WorkLeft);
     assert_eq!(
-        run.trace[4..],
+        run.trace[6..],
         [
             "commit enqueue",
             "describe",

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::grow::Waiter;
 use super::{
-    Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
-    commit, complete, decision, effect, give_up, grow, leave, open_action, policy, rest, running,
-    timeout,
+    Alarm, Decision, Effect, Look, Observation, OpenAction, PolicyView, Reason, Step, Subject,
+    choose, commit, complete, decision, effect, give_up, grow, leave, open_action, our_hooks,
+    policy, rest, running, timeout,
 };
 use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Volume,
+    Attachment, AttachmentState, DeleteOnTermination, Hook, InstanceState, LifecycleState, Volume,
     VolumeState, tags,
 };
 use crate::policy::{Mode, Policy};
@@ -114,6 +114,9 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
     if policy.mode == Mode::Observe {
         return complete(seen, action, ActionResult::Continue, Reason::Observing).with_alarm(alarm);
     }
+    if let Some(decision) = one_hook(subject, seen, &action) {
+        return decision.with_alarm(alarm);
+    }
     let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone())
     else {
         return rest(true, Some(action), Reason::NotInGroup);
@@ -129,6 +132,29 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
     let group = newer_policy(seen, &action, &policy);
     commit(transition::enqueue(claim, place, Some(&action), &policy, group, now), Reason::Enqueue)
         .with_alarm(alarm)
+}
+
+/// Two launch hooks of ours may say two things, so the launch is held while there are two, and each hook's action kept
+/// alive. Nothing where the group has one.
+fn one_hook(subject: &Subject, seen: &Observation, action: &Action) -> Option<Decision> {
+    let Some(hooks) = &seen.hooks else {
+        let look = Step::Look(Look::Hooks(action.group.clone()));
+        return Some(decision(look, Reason::LaunchHooksUnknown));
+    };
+    let ours: Vec<&Hook> = our_hooks(subject, hooks, Transition::Launching).collect();
+    if ours.len() < 2 {
+        return None;
+    }
+    let names: Vec<&str> = ours.iter().map(|hook| hook.name.as_str()).collect();
+    let alarm = Alarm::TwoLaunchHooks { group: action.group.clone(), hooks: names.join(" and ") };
+    let unheard = ours
+        .iter()
+        .find(|hook| hook.name != action.hook && !seen.answers.heartbeats.contains(&hook.name));
+    let held = match unheard {
+        Some(hook) => effect(Effect::Heartbeat(hook.action(&action.group)), Reason::HeldForHooks),
+        None => rest(true, Some(action.clone()), Reason::HeldForHooks),
+    };
+    Some(held.with_alarm(Some(alarm)))
 }
 
 /// By the state alone: an event's Destination may be that of an earlier action of the same instance, come late.

@@ -44,6 +44,10 @@ pub enum Reason {
     BoundForWarmPool,
     /// held: no policy that parses
     HeldForPolicy,
+    /// before the instance joins the queue: whether the group has one launch hook of ours
+    LaunchHooksUnknown,
+    /// held: the group has two launch hooks of ours
+    HeldForHooks,
     /// the instance joins the queue of its zone
     Enqueue,
     /// slot {slot} is free and no earlier waiter is due to get it
@@ -330,6 +334,13 @@ pub enum Alarm {
         /// What is done instead.
         instead: String,
     },
+    /// group {group} has more than one launch hook of ours, {hooks}; the launch is held: delete all but one
+    TwoLaunchHooks {
+        /// The group.
+        group: GroupName,
+        /// Their names.
+        hooks: String,
+    },
     /// slot {slot} is quarantined: volume {volume}: {problem}; look at the volume, then reinstate the slot
     Quarantined {
         /// The slot.
@@ -442,6 +453,7 @@ impl Alarm {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::PolicyFault { .. } => "policy-fault",
+            Self::TwoLaunchHooks { .. } => "two-launch-hooks",
             Self::Quarantined { .. } => "quarantined",
             Self::NotAdopted { .. } => "not-adopted",
             Self::AttachRefused { .. } => "attach-refused",

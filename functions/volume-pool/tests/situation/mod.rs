@@ -285,7 +285,7 @@ pub(crate) struct Situation {
 }
 
 impl Situation {
-    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record.
+    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record. The hooks are known.
     pub(crate) fn launching() -> Self {
         let subject = Subject {
             instance: instance(1),
@@ -294,7 +294,7 @@ impl Situation {
             found: None,
             hook_prefix: "stateful-asg".to_owned(),
         };
-        let mut seen = Observation::default();
+        let mut seen = Observation { hooks: Some(our_hooks()), ..Observation::default() };
         seen.described.group_instance = Some(GroupInstance {
             group: launch_action().group,
             zone: place().zone,
@@ -365,6 +365,7 @@ impl Situation {
     pub(crate) fn terminating() -> Self {
         let mut situation = Self::attached();
         situation.subject.event = Some(event(terminate_action(), None));
+        situation.seen.hooks = None;
         situation.shown_as(LifecycleState::TerminatingWait);
         situation
     }
