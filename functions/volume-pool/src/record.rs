@@ -533,12 +533,15 @@ pub struct Pool {
     pub next_index: u32,
     /// How many slots each zone has.
     pub slots_per_zone: BTreeMap<Zone, u32>,
+    /// Whether a person has paused it: nothing of it is leased, adopted or created; what is released goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 impl Pool {
     /// A pool that has no slot yet.
     pub fn new(name: PoolName) -> Self {
-        Self { name, version: 0, next_index: 0, slots_per_zone: BTreeMap::new() }
+        Self { name, version: 0, next_index: 0, slots_per_zone: BTreeMap::new(), paused: false }
     }
 }
 

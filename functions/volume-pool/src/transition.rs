@@ -426,6 +426,20 @@ pub fn adopt(
     Some(Transaction::new("adopt", writes).waking(place.clone()))
 }
 
+/// Pauses a pool. Leases under way at this very moment may still be made: they are no condition of this record.
+pub fn pause(pool: &Pool) -> Option<Transaction> {
+    (!pool.paused).then(|| Transaction::new("pause", set_paused(pool, true)))
+}
+
+/// Resumes a pool that is paused. Its waiters are served by whoever comes to them next.
+pub fn resume(pool: &Pool) -> Option<Transaction> {
+    pool.paused.then(|| Transaction::new("resume", set_paused(pool, false)))
+}
+
+fn set_paused(pool: &Pool, paused: bool) -> Vec<Write> {
+    put_pool(Some(pool), Pool { paused, ..pool.clone() })
+}
+
 fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {
     let volumes = adoption.volumes.iter().map(|(name, volume, device, created_at)| SlotVolume {
         name: name.clone(),

@@ -26,6 +26,9 @@ pub(super) fn decide(
     let (Some(zone), Some(policy)) = (&seen.zone, &claim.policy) else {
         return commit(None, Reason::RecordsDisagree);
     };
+    if let Some(waiting) = paused(zone, place, &action) {
+        return waiting;
+    }
     let fresh = fresh(policy, zone, now);
     if let Some((slot, reason)) = due(subject, seen, claim, &zone.left(now), &fresh) {
         return commit(transition::lease(claim, slot, now, &reason.to_string()), reason);
@@ -50,6 +53,13 @@ pub(super) fn decide(
     };
     decision.alarms = alarms;
     timeout::after_wait(seen, claim, policy, now, decision)
+}
+
+/// While its pool is paused a launch waits, and its time is not held against it: whoever paused the pool means it to wait.
+pub(super) fn paused(zone: &ZoneView, place: &Place, action: &Action) -> Option<Decision> {
+    let paused = zone.pool.as_ref().is_some_and(|pool| pool.paused);
+    let reason = Reason::PoolPaused { pool: place.pool.clone() };
+    paused.then(|| rest(true, Some(action.clone()), reason))
 }
 
 /// The free slots whose data is not too old, best first.

@@ -81,7 +81,8 @@ fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Actio
         Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
             (Some(zone), Some(policy)) => {
                 let waiter = Waiter { claim, place, zone, policy, action: &action };
-                grow::go_on(waiter, seen, now)
+                choose::paused(zone, place, &action)
+                    .unwrap_or_else(|| grow::go_on(waiter, seen, now))
             }
             _ => commit(None, Reason::RecordsDisagree),
         },

@@ -152,6 +152,11 @@ pub enum Reason {
         /// How many.
         count: usize,
     },
+    /// waiting: pool {pool} is paused; resume it to go on
+    PoolPaused {
+        /// The pool.
+        pool: PoolName,
+    },
     /// the instance is still pending in EC2: volumes can be attached once it runs
     InstancePending,
     /// EC2 does not show the volume {volume} yet
