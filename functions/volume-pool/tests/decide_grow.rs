@@ -31,7 +31,13 @@ fn growing() -> Situation {
 }
 
 fn held(index: u32, holder: u32) -> HeldMark {
-    HeldMark { place: place(), slot: slot_id(index), holder: instance(holder) }
+    HeldMark {
+        place: place(),
+        slot: slot_id(index),
+        holder: instance(holder),
+        volumes: Vec::new(),
+        amiss: false,
+    }
 }
 
 fn member(state: LifecycleState) -> GroupInstance {

@@ -19,7 +19,13 @@ fn held_by(state: LifecycleState) -> Situation {
     let mut situation = Situation::waiting_for_none();
     situation.policy_mut().when_empty = WhenEmpty::Create;
     situation.policy_mut().volumes[0].template = Some(template());
-    let mark = HeldMark { place: place(), slot: slot_id(0), holder: instance(5) };
+    let mark = HeldMark {
+        place: place(),
+        slot: slot_id(0),
+        holder: instance(5),
+        volumes: Vec::new(),
+        amiss: false,
+    };
     situation.seen.held = Some(vec![mark]);
     let member = GroupInstance { group: launch_action().group, zone: place().zone, state };
     situation.seen.members.as_mut().unwrap().members.insert(instance(5), member);
