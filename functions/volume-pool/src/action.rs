@@ -23,6 +23,11 @@ pub struct Action {
 }
 
 impl Action {
+    /// Whether the instance is bound for the warm pool: it lives on then.
+    pub fn to_warm_pool(&self) -> bool {
+        self.destination.as_deref() == Some("WarmPool")
+    }
+
     /// Whether both are the same occurrence, as far as is known: one may have been found without its token.
     pub fn may_be(&self, other: &Self) -> bool {
         let tokens = self.token.as_ref().zip(other.token.as_ref());
@@ -54,6 +59,8 @@ pub enum GiveUp {
     WaitOver,
     /// its instance has no room for a further volume, by the limit of EC2
     AttachmentLimit,
+    /// the release of what it held in its last life does not come to an end
+    ReleaseUnfinished,
     /// the global timeout of its hook is near, which no heartbeat puts off
     HookLimit,
 }

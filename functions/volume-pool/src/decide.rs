@@ -232,6 +232,16 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
             },
         );
     }
+    if let (Some(shown), Some(claim)) = (shown, &seen.claim)
+        && shown.is_retained()
+        && let Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } = &claim.phase
+    {
+        // Nothing is taken off it, not even while it is stopped: a person is to look at it first.
+        let alarm = Alarm::RetainedHolder { slot: slot.clone(), holder: claim.instance.clone() };
+        let work_left = matches!(claim.phase, Phase::Leaving { .. });
+        return rest(work_left, None, Reason::Retained { slot: slot.clone() })
+            .with_alarm(Some(alarm));
+    }
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
         (Phase::Creating { .. }, Some(shown), _) if *shown != LifecycleState::Pending => {

@@ -44,6 +44,13 @@ pub enum LifecycleState {
     Other(String),
 }
 
+impl LifecycleState {
+    /// Whether Auto Scaling keeps the instance for a person, after an ABANDON of its termination.
+    pub fn is_retained(&self) -> bool {
+        matches!(self, Self::Other(state) if state.ends_with(":Retained"))
+    }
+}
+
 impl From<&str> for LifecycleState {
     fn from(text: &str) -> Self {
         match text {

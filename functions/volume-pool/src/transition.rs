@@ -351,7 +351,7 @@ pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
 pub fn give_up(
     claim: &Claim,
     slot: Option<&Slot>,
-    why: GiveUp,
+    (action, why): (&Action, GiveUp),
     group: Option<(Group, Expect)>,
     now: Timestamp,
     reason: &str,
@@ -366,6 +366,10 @@ pub fn give_up(
     };
     for write in &mut transaction.writes {
         if let Write::Put(Record::Claim(next), _) = write {
+            // An earlier action of the instance may still be on record: it is not what this answer is for.
+            if !next.action.as_ref().is_some_and(|known| known.may_be(action)) {
+                next.take_up(action, now);
+            }
             next.given_up = Some(why);
         }
     }

@@ -1025,7 +1025,7 @@ fn a_launch_whose_last_release_has_not_ended_finishes_that_first() {
     situation.gives_transaction("release", &Reason::Detached { slot: slot_id(0) });
     situation.seen.answers.not_attached.clear();
     let decided = situation.decided();
-    assert_eq!(decided.reason, Reason::WaitingForTermination { slot: slot_id(0) });
+    assert_eq!(decided.reason, Reason::FinishRelease { slot: slot_id(0) });
 }
 
 // Settled.

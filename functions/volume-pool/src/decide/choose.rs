@@ -42,17 +42,17 @@ pub(super) fn decide(
         let Some(ComingMark { slot, holder, .. }) = zone.coming.get(zone.unserved(now)) else {
             let waiter = Waiter { claim, place, zone, policy, action: &action };
             let waiting = grow::decide(waiter, seen, now, zone.free.len(), alarms);
-            return timeout::after_wait(seen, claim, policy, now, waiting);
+            return timeout::after_wait(seen, (claim, &action), policy, now, waiting);
         };
         let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
-        rest(true, Some(action), reason)
+        rest(true, Some(action.clone()), reason)
     } else if seen.answers.served {
-        rest(true, Some(action), Reason::EarlierWaiters { count: rank })
+        rest(true, Some(action.clone()), Reason::EarlierWaiters { count: rank })
     } else {
         decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
     decision.alarms = alarms;
-    timeout::after_wait(seen, claim, policy, now, decision)
+    timeout::after_wait(seen, (claim, &action), policy, now, decision)
 }
 
 /// While its pool is paused a launch waits, and its time is not held against it: whoever paused the pool means it to wait.

@@ -17,7 +17,7 @@ const MOST_ABANDONS: u32 = 3;
 pub(super) fn counted(
     seen: &Observation,
     now: Timestamp,
-    claim: &Claim,
+    (claim, action): (&Claim, &Action),
     why: GiveUp,
     resting: Decision,
 ) -> Decision {
@@ -37,31 +37,32 @@ pub(super) fn counted(
     let mut next = group;
     next.version += 1;
     next.abandons.insert(shown.zone.clone(), in_a_row + 1);
-    on_record(seen, now, claim, why, resting, Some((next, expect)))
+    on_record(seen, now, (claim, action), why, resting, Some((next, expect)))
 }
 
 /// Gives a launch up that would rest now, and does not count it.
 pub(super) fn at_once(
     seen: &Observation,
     now: Timestamp,
-    claim: &Claim,
+    (claim, action): (&Claim, &Action),
     why: GiveUp,
     resting: Decision,
 ) -> Decision {
-    on_record(seen, now, claim, why, resting, None)
+    on_record(seen, now, (claim, action), why, resting, None)
 }
 
 fn on_record(
     seen: &Observation,
     now: Timestamp,
-    claim: &Claim,
+    (claim, action): (&Claim, &Action),
     why: GiveUp,
     resting: Decision,
     group: Option<(Group, Expect)>,
 ) -> Decision {
     let reason = Reason::GivenUp { why };
     let slot = seen.slot.as_ref();
-    let transaction = transition::give_up(claim, slot, why, group, now, &reason.to_string());
+    let transaction =
+        transition::give_up(claim, slot, (action, why), group, now, &reason.to_string());
     let mut given_up = commit(transaction, reason);
     given_up.alarms.extend(resting.alarms);
     given_up

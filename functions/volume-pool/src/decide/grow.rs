@@ -68,7 +68,12 @@ pub(super) fn decide(
     };
     alarms.extend(choose::strangers(pool, place));
     let rest = |reason| rest(true, Some(action.clone()), reason);
-    let mut decision = match prospect(waiter, seen, now) {
+    let prospect = prospect(waiter, seen, now);
+    let retained = match &prospect {
+        Prospect::None => retained(seen),
+        Prospect::Look(_) | Prospect::Comes(_) => None,
+    };
+    let mut decision = match prospect {
         Prospect::Look(decision) => return decision,
         Prospect::Comes(HeldMark { slot, holder, .. }) => {
             rest(Reason::WaitingForHolder { slot, holder })
@@ -81,6 +86,11 @@ pub(super) fn decide(
             rest(Reason::WaitingNoneFree { zone: place.zone.clone() }).with_alarm(alarm)
         }
     };
+    if let (Some(HeldMark { slot, holder, .. }), Step::Rest { .. }) = (retained, &decision.step) {
+        let (slot, holder) = (slot.clone(), holder.clone());
+        alarms.push(Alarm::RetainedHolder { slot: slot.clone(), holder: holder.clone() });
+        decision.reason = Reason::WaitingForRetained { slot, holder };
+    }
     alarms.retain(|alarm| !decision.alarms.contains(alarm));
     decision.alarms.extend(alarms);
     decision
@@ -220,12 +230,8 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect 
 /// Whether a holder will give its slot back without anybody's doing. One that is merely unhealthy will not, until
 /// Auto Scaling says so; nor will one that is retained.
 fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
-    let members = seen.members.as_ref();
     let others = seen.others.as_ref();
-    let shown = members
-        .and_then(|members| members.members.get(holder))
-        .or_else(|| others.and_then(|others| others.in_groups.get(holder)));
-    match shown.map(|shown| &shown.state) {
+    match shown(seen, holder) {
         Some(
             LifecycleState::Terminating
             | LifecycleState::TerminatingWait
@@ -247,6 +253,19 @@ fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
             ),
         },
     }
+}
+
+/// Where Auto Scaling shows a holder.
+fn shown<'a>(seen: &'a Observation, holder: &InstanceId) -> Option<&'a LifecycleState> {
+    let members = seen.members.as_ref().and_then(|members| members.members.get(holder));
+    let others = || seen.others.as_ref().and_then(|others| others.in_groups.get(holder));
+    members.or_else(others).map(|shown| &shown.state)
+}
+
+/// A slot of the zone whose holder waits for a person.
+fn retained(seen: &Observation) -> Option<&HeldMark> {
+    let mut held = seen.held.iter().flatten();
+    held.find(|mark| shown(seen, &mark.holder).is_some_and(LifecycleState::is_retained))
 }
 
 /// Why a wait can't resolve itself: a group that launches before it terminates waits for its own healthy instance.

@@ -95,8 +95,7 @@ fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Actio
             }
             _ => commit(None, Reason::RecordsDisagree),
         },
-        // Back from the warm pool before its last release ended: that one is finished first, then it leases anew.
-        Some((_, Phase::Leaving { .. })) => leave::without_action(seen, now),
+        Some((_, Phase::Leaving { .. })) => leave::before_launch(subject, seen, now, &action),
     }
 }
 
@@ -381,7 +380,7 @@ fn attach(
             .with_alarm(Some(Alarm::AttachRefused { volume, problem }));
             match refusal {
                 Refusal::LimitExceeded => {
-                    give_up::counted(seen, now, claim, GiveUp::AttachmentLimit, resting)
+                    give_up::counted(seen, now, (claim, action), GiveUp::AttachmentLimit, resting)
                 }
                 _ => resting,
             }

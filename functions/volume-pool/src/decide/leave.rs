@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
-    complete, decision, effect, forgotten, grow, look_again, open_action, rest,
+    complete, decision, effect, forgotten, give_up, grow, look_again, open_action, rest,
 };
+use crate::action::GiveUp;
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
 use crate::ids::VolumeId;
@@ -83,6 +84,44 @@ fn over(leave: &Leave, now: Timestamp, since: Timestamp) -> bool {
     now.since(since) >= Duration::from_secs(u64::from(leave.seconds))
 }
 
+/// Back from the warm pool before its last release ended: that one is finished first, then it leases anew. What does not
+/// come to an end in time is left to the termination.
+pub(super) fn before_launch(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    action: &Action,
+) -> Decision {
+    let (Some(claim), Some(slot)) = (&seen.claim, &seen.slot) else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    let Phase::Leaving { since, .. } = &claim.phase else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    if !transition::holds(claim, slot) {
+        return commit(None, Reason::RecordsDisagree);
+    }
+    let leave = claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+    // Its time begins anew with this life.
+    let since = claim.opened_at.max(*since);
+    let undoing = leave.mode == LeaveMode::Detach;
+    let leaving = Leaving { claim, slot, since, action: None, undoing };
+    let stopped = seen
+        .described
+        .instance
+        .as_ref()
+        .is_some_and(|instance| instance.state == InstanceState::Stopped);
+    let decision = match leaving.by_evidence(seen, now, leave.mode) {
+        Some(decision) => decision,
+        None if undoing || stopped => leaving.detach(subject, seen),
+        None => rest(true, None, Reason::FinishRelease { slot: slot.id.clone() }),
+    };
+    if over(&leave, now, since) && matches!(decision.step, Step::Rest { .. }) {
+        return give_up::counted(seen, now, (claim, action), GiveUp::ReleaseUnfinished, decision);
+    }
+    decision
+}
+
 /// Goes on with a release though no action waits for it: only what is evident.
 pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
     match (&seen.claim, &seen.slot) {
@@ -96,6 +135,12 @@ pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
     }
 }
 
+/// The answer with which an instance that still holds something goes: to the warm pool it may not, with a volume that is
+/// not its own any more, so it is terminated instead.
+fn gone(action: &Action) -> ActionResult {
+    if action.to_warm_pool() { ActionResult::Abandon } else { ActionResult::Continue }
+}
+
 fn waiting_in_hook(seen: &Observation) -> bool {
     use crate::observation::LifecycleState::TerminatingWait;
     seen.described.group_instance.as_ref().is_some_and(|instance| instance.state == TerminatingWait)
@@ -107,7 +152,7 @@ struct Leaving<'a> {
     slot: &'a Slot,
     since: Timestamp,
     action: Option<Action>,
-    /// Whether it is a launch that is given up: what it attached was never in service.
+    /// Whether what it has is not in use though it runs: its launch is given up, or waits, under a policy that says so.
     undoing: bool,
 }
 
@@ -218,7 +263,7 @@ impl Leaving<'_> {
         let alarm = Alarm::VolumeMissing { volume: volume.clone() };
         let reason = Reason::VolumeNotShown { volume };
         let decision = match &self.action {
-            Some(action) => complete(seen, action.clone(), ActionResult::Continue, reason),
+            Some(action) => complete(seen, action.clone(), gone(action), reason),
             None => rest(true, None, reason),
         };
         decision.with_alarm(Some(alarm))
@@ -289,7 +334,10 @@ impl Leaving<'_> {
     /// Answers the action, so that the termination goes on and frees the volumes.
     fn let_terminate(self, seen: &Observation, reason: Reason) -> Decision {
         match self.action {
-            Some(action) => complete(seen, action, ActionResult::Continue, reason),
+            Some(action) => {
+                let result = gone(&action);
+                complete(seen, action, result, reason)
+            }
             None => self.wait_for_termination(),
         }
     }

@@ -152,6 +152,23 @@ pub enum Reason {
         /// How many.
         count: usize,
     },
+    /// waiting: slot {slot} is held by {holder}, which Auto Scaling retains until a person terminates it
+    WaitingForRetained {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
+    /// Auto Scaling retains the instance: it keeps slot {slot} until a person terminates it
+    Retained {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// back before its last release ended: slot {slot} is released first
+    FinishRelease {
+        /// The slot.
+        slot: SlotId,
+    },
     /// waiting: pool {pool} is paused; resume it to go on
     PoolPaused {
         /// The pool.
@@ -440,6 +457,13 @@ pub enum Alarm {
         /// Why.
         why: GiveUp,
     },
+    /// slot {slot} is held by {holder}, which Auto Scaling retains after its termination was abandoned; save what is on it, then terminate it (TerminateInstanceInAutoScalingGroup)
+    RetainedHolder {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
     /// {count} launches of group {group} in {zone} were given up in a row: the next one is held instead; mend what the launch-given-up alarms name
     AbandonBreaker {
         /// The group.
@@ -473,6 +497,7 @@ impl Alarm {
             Self::LaunchesFirst { .. } => "launches-first",
             Self::CreationFailed { .. } => "creation-failed",
             Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
+            Self::RetainedHolder { .. } => "retained-holder",
             Self::AbandonBreaker { .. } => "abandon-breaker",
             Self::WaitTimedOut { .. } => "wait-timed-out",
             Self::LaunchGivenUp { .. } => "launch-given-up",

@@ -22,7 +22,7 @@ pub(super) fn wait_is_over(claim: &Claim, policy: &Policy, now: Timestamp) -> bo
 /// What becomes of a launch that waits for a slot and would rest now: its policy says, once it has waited for too long.
 pub(super) fn after_wait(
     seen: &Observation,
-    claim: &Claim,
+    (claim, action): (&Claim, &Action),
     policy: &Policy,
     now: Timestamp,
     decision: Decision,
@@ -33,9 +33,13 @@ pub(super) fn after_wait(
     let alarm = Alarm::WaitTimedOut { seconds: policy.wait_seconds };
     match policy.on_timeout {
         OnTimeout::Hold | OnTimeout::Create => decision.with_alarm(Some(alarm)),
-        OnTimeout::Abandon => {
-            give_up::counted(seen, now, claim, GiveUp::WaitOver, decision.with_alarm(Some(alarm)))
-        }
+        OnTimeout::Abandon => give_up::counted(
+            seen,
+            now,
+            (claim, action),
+            GiveUp::WaitOver,
+            decision.with_alarm(Some(alarm)),
+        ),
     }
 }
 
@@ -62,5 +66,5 @@ pub(super) fn within_limit(
     if limit.is_none_or(|limit| waited < limit.saturating_sub(MARGIN.min(limit / 20))) {
         return resting;
     }
-    give_up::at_once(seen, now, claim, GiveUp::HookLimit, resting)
+    give_up::at_once(seen, now, (claim, action), GiveUp::HookLimit, resting)
 }
