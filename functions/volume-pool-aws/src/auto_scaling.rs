@@ -2,6 +2,7 @@
 //! for a success: whether "no active action" means done is the domain's to find out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::types::{
@@ -204,6 +205,16 @@ fn group(group: &AutoScalingGroup) -> Result<GroupView, Unintelligible> {
     })
 }
 
+/// The heartbeat timeout of a hook that names none (`PutLifecycleHook`).
+const DEFAULT_HEARTBEAT: Duration = Duration::from_hours(1);
+/// The longest that an action waits, whatever heartbeats it had, where the answer does not say so itself
+/// (`LifecycleHook.GlobalTimeout`: 48 hours or 100 heartbeat timeouts, whichever is smaller).
+const LONGEST: Duration = Duration::from_hours(48);
+
+fn seconds(number: Option<i32>) -> Option<Duration> {
+    number.and_then(|number| u64::try_from(number).ok()).map(Duration::from_secs)
+}
+
 /// A hook, or nothing where it holds up neither a launch nor a termination: such a hook is none of ours to answer.
 fn hook(hook: &LifecycleHook) -> Result<Option<Hook>, Unintelligible> {
     let transition = match present("LifecycleTransition", hook.lifecycle_transition())? {
@@ -211,10 +222,14 @@ fn hook(hook: &LifecycleHook) -> Result<Option<Hook>, Unintelligible> {
         "autoscaling:EC2_INSTANCE_TERMINATING" => Transition::Terminating,
         _ => return Ok(None),
     };
+    let heartbeat_timeout = seconds(hook.heartbeat_timeout()).unwrap_or(DEFAULT_HEARTBEAT);
     Ok(Some(Hook {
         name: present("LifecycleHookName", hook.lifecycle_hook_name())?.parse()?,
         transition,
         metadata: hook.notification_metadata().map(str::to_owned),
+        heartbeat_timeout,
+        global_timeout: seconds(hook.global_timeout())
+            .unwrap_or_else(|| heartbeat_timeout.saturating_mul(100).min(LONGEST)),
     }))
 }
 
@@ -283,6 +298,8 @@ mod tests {
             .lifecycle_hook_name("stateful-asg-launch")
             .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
             .notification_metadata("{\"pool\":\"cassandra\"}")
+            .heartbeat_timeout(300)
+            .global_timeout(30_000)
             .build();
         assert_eq!(
             hook(&theirs).unwrap(),
@@ -290,8 +307,24 @@ mod tests {
                 name: "stateful-asg-launch".parse().unwrap(),
                 transition: Transition::Launching,
                 metadata: Some("{\"pool\":\"cassandra\"}".to_owned()),
+                heartbeat_timeout: Duration::from_mins(5),
+                global_timeout: Duration::from_mins(500),
             })
         );
+    }
+
+    #[test]
+    fn a_hook_without_its_limit_is_given_the_documented_one() {
+        let theirs = |heartbeat: i32| {
+            LifecycleHook::builder()
+                .lifecycle_hook_name("stateful-asg-launch")
+                .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
+                .heartbeat_timeout(heartbeat)
+                .build()
+        };
+        let limit = |heartbeat| hook(&theirs(heartbeat)).unwrap().unwrap().global_timeout;
+        assert_eq!(limit(30), Duration::from_secs(3000));
+        assert_eq!(limit(7200), Duration::from_hours(48));
     }
 
     #[test]

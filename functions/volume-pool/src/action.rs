@@ -1,5 +1,6 @@
 //! Lifecycle actions: what Auto Scaling waits for an answer to.
 
+use displaydoc::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ActionToken, GroupName, HookName};
@@ -21,6 +22,22 @@ pub struct Action {
     pub destination: Option<String>,
 }
 
+impl Action {
+    /// Whether the instance is bound for the warm pool: it lives on then.
+    pub fn to_warm_pool(&self) -> bool {
+        self.destination.as_deref() == Some("WarmPool")
+    }
+
+    /// Whether both are the same occurrence, as far as is known: one may have been found without its token.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let tokens = self.token.as_ref().zip(other.token.as_ref());
+        self.group == other.group
+            && self.hook == other.hook
+            && self.transition == other.transition
+            && tokens.is_none_or(|(one, another)| one == another)
+    }
+}
+
 /// The two transitions that hooks exist for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transition {
@@ -30,6 +47,22 @@ pub enum Transition {
     /// `autoscaling:EC2_INSTANCE_TERMINATING`
     #[serde(rename = "autoscaling:EC2_INSTANCE_TERMINATING")]
     Terminating,
+}
+
+/// Why a launch is given up: what its ABANDON is answered for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum GiveUp {
+    /// it has waited for a slot for longer than waitSeconds, and onTimeout is abandon
+    WaitOver,
+    /// its instance has no room for a further volume, by the limit of EC2
+    AttachmentLimit,
+    /// the release of what it held in its last life does not come to an end
+    ReleaseUnfinished,
+    /// the global timeout of its hook is near, which no heartbeat puts off
+    HookLimit,
 }
 
 /// The answer to a lifecycle action.

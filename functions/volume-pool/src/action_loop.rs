@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::action::Action;
+use crate::action::{Action, Transition};
 use crate::allowance::Allowance;
 use crate::answers::{Answers, Next};
 use crate::decide::{
     Decision, Effect, Look, Observation, Step, Subject, decide, only_observes, waiting_action,
 };
-use crate::ids::{InstanceId, VolumeId};
+use crate::event::LifecycleEvent;
+use crate::ids::{GroupName, InstanceId, VolumeId};
 use crate::observation::{Described, Volume, VolumeState};
 use crate::policy::{Mode, Policy};
 use crate::ports::{Commit, Poke, PortError, Refusal};
@@ -252,28 +253,49 @@ impl ActionLoop {
             // An instance that no record knows is none of ours: one read, and that was it. Unless it was found in one of
             // our groups.
             (false, None) if self.subject.found.is_none() => self.finish(Ending::Settled),
-            _ if self.guarded || !(open || self.subject.event.is_some()) || self.observes() => {
+            _ if self.guarded
+                || !(open || self.subject.event.is_some())
+                || self.observes()
+                || self.mode_unknown().is_some() =>
+            {
                 self.read_slot()
             }
             _ => self.take_guard(now),
         }
     }
 
-    /// Whether the policy that came with the event, or the hook's, asks for observation only. Then not even a guard is written, unless something of an
-    /// earlier time is still open.
+    /// Whether the policy that came with the event, or the hook's, asks for observation only. Then not even a guard is
+    /// written, unless something of an earlier time is still open.
     fn observes(&self) -> bool {
-        let idle =
-            self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open);
-        idle && match (&self.subject.event, &self.seen.hooks) {
-            (Some(event), _) => Policy::parse(event.metadata.as_deref())
+        let by_hooks =
+            self.seen.hooks.as_ref().is_some_and(|hooks| only_observes(&self.subject, hooks));
+        let observes = match &self.subject.event {
+            // Its policy comes with the launch hook's events only.
+            Some(_) if self.terminating().is_some() => by_hooks,
+            Some(event) => Policy::parse(event.metadata.as_deref())
                 .is_ok_and(|policy| policy.mode == Mode::Observe),
             // A policy on record comes first.
-            (None, Some(hooks)) => {
-                self.claim.as_ref().is_none_or(|claim| claim.policy.is_none())
-                    && only_observes(&self.subject, hooks)
-            }
-            (None, None) => false,
-        }
+            None => by_hooks && self.claim.as_ref().is_none_or(|claim| claim.policy.is_none()),
+        };
+        observes && self.idle()
+    }
+
+    /// The group whose hooks must tell whether it is only observed: a terminate event carries no policy, and an instance
+    /// that holds nothing has none on record.
+    fn mode_unknown(&self) -> Option<&GroupName> {
+        let shown = self.seen.described.group_instance.as_ref().map(|shown| &shown.group);
+        let event = self.terminating().filter(|_| self.idle() && self.seen.hooks.is_none())?;
+        Some(shown.unwrap_or(&event.action.group))
+    }
+
+    /// Whether nothing is on record for the instance, or nothing that still matters.
+    fn idle(&self) -> bool {
+        self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open)
+    }
+
+    fn terminating(&self) -> Option<&LifecycleEvent> {
+        let event = self.subject.event.as_ref();
+        event.filter(|event| event.action.transition == Transition::Terminating)
     }
 
     fn take_guard(&mut self, now: Timestamp) -> Request {
@@ -312,11 +334,11 @@ impl ActionLoop {
     /// After EC2 and Auto Scaling were looked at, the records again, and what else the decision needs of them.
     fn reread(&mut self) -> Request {
         let mut keys = vec![Key::Claim(self.subject.instance.clone())];
+        let group = self.seen.described.group_instance.as_ref();
+        keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
         let mut lists = Vec::new();
         match self.phase() {
             Phase::Closed => {
-                let group = self.seen.described.group_instance.as_ref();
-                keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
                 keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
                 let pool = self.seen.candidates.as_ref().and_then(Candidates::pool_name);
                 keys.extend(pool.map(Key::Pool));
@@ -379,8 +401,14 @@ impl ActionLoop {
             return self.prepare_rest(true, None, "out of time: the next run goes on".to_owned());
         }
         self.journal.steps.push(StepTaken::new(&step, &reason));
-        if !self.guarded && needs_guard(&step) && !self.observes() {
-            return self.take_guard(now);
+        if !self.guarded && needs_guard(&step) {
+            if let Some(group) = self.mode_unknown().cloned() {
+                self.state = State::Looking(Look::Hooks(group.clone()));
+                return Request::Hooks(group);
+            }
+            if !self.observes() {
+                return self.take_guard(now);
+            }
         }
         match step {
             Step::Look(look) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, ActionResult};
 use crate::effect::Effect;
-use crate::ids::{DeviceName, VolumeId, VolumeName};
+use crate::ids::{DeviceName, HookName, VolumeId, VolumeName};
 use crate::observation::Described;
 use crate::ports::Refusal;
 use crate::time::Timestamp;
@@ -42,6 +42,8 @@ pub struct Answers {
     pub create_refused: BTreeMap<VolumeName, Refusal>,
     /// How often EC2 refused to create one.
     pub creations_refused: u32,
+    /// Hooks whose action was heartbeated, whatever the answer.
+    pub heartbeats: BTreeSet<HookName>,
     /// What `StopInstances` was answered.
     pub stop: Option<Result<(), Refusal>>,
     /// Resources whose tags were set.
@@ -182,7 +184,10 @@ impl Answers {
             (Effect::Complete(action, result), Ok(())) => self.completed = Some((action, result)),
             (Effect::Complete(..), Err(_)) => self.no_active_action += 1,
             // What a creation is answered has a name in it: see `note_created`.
-            (Effect::Create(_) | Effect::Heartbeat(_), _) => {}
+            (Effect::Create(_), _) => {}
+            (Effect::Heartbeat(action), _) => {
+                self.heartbeats.insert(action.hook);
+            }
         }
         Next::Observe
     }

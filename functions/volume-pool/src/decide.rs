@@ -6,11 +6,13 @@
 mod adopt;
 mod choose;
 mod enrol;
+mod give_up;
 mod grow;
 mod keep;
 mod launch;
 mod leave;
 mod reason;
+mod timeout;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -234,6 +236,16 @@ fn settled(subject: &Subject, seen: &Observation, now: Timestamp, state: String)
             },
         );
     }
+    if let (Some(shown), Some(claim)) = (shown, &seen.claim)
+        && shown.is_retained()
+        && let Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } = &claim.phase
+    {
+        // Nothing is taken off it, not even while it is stopped: a person is to look at it first.
+        let alarm = Alarm::RetainedHolder { slot: slot.clone(), holder: claim.instance.clone() };
+        let work_left = matches!(claim.phase, Phase::Leaving { .. });
+        return rest(work_left, None, Reason::Retained { slot: slot.clone() })
+            .with_alarm(Some(alarm));
+    }
     match (phase, shown, &seen.claim) {
         (Phase::Leaving { .. }, ..) => leave::without_action(seen, now),
         (Phase::Creating { .. }, Some(shown), _) if *shown != LifecycleState::Pending => {
@@ -381,7 +393,15 @@ fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition)
 }
 
 fn our_hook<'a>(subject: &Subject, hooks: &'a [Hook], transition: Transition) -> Option<&'a Hook> {
-    hooks.iter().find(|hook| {
+    our_hooks(subject, hooks, transition).next()
+}
+
+fn our_hooks<'a>(
+    subject: &Subject,
+    hooks: &'a [Hook],
+    transition: Transition,
+) -> impl Iterator<Item = &'a Hook> {
+    hooks.iter().filter(move |hook| {
         hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix)
     })
 }

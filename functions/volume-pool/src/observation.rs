@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::action::{Action, Transition};
 use crate::ids::{GroupName, HookName, InstanceId, VolumeId, Zone};
@@ -41,6 +42,13 @@ pub enum LifecycleState {
     TerminatingProceed,
     /// Any other: standby, detaching, retained, in the warm pool, or one that AWS adds later.
     Other(String),
+}
+
+impl LifecycleState {
+    /// Whether Auto Scaling keeps the instance for a person, after an ABANDON of its termination.
+    pub fn is_retained(&self) -> bool {
+        matches!(self, Self::Other(state) if state.ends_with(":Retained"))
+    }
 }
 
 impl From<&str> for LifecycleState {
@@ -106,6 +114,10 @@ pub struct Hook {
     pub transition: Transition,
     /// Its `NotificationMetadata`.
     pub metadata: Option<String>,
+    /// Its `HeartbeatTimeout`: how long an action waits after its last heartbeat.
+    pub heartbeat_timeout: Duration,
+    /// Its `GlobalTimeout`: how long an action waits at most, whatever heartbeats it had.
+    pub global_timeout: Duration,
 }
 
 impl Hook {

@@ -1,9 +1,11 @@
 //! The records: what the lease table holds. Each kind of record has a key of its own; a record that can change
 //! carries a version, and every write of it is conditional on the version that was read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionResult};
+use crate::action::{Action, ActionResult, GiveUp};
 use crate::ids::{
     DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, VolumeName, Zone,
 };
@@ -242,9 +244,16 @@ pub struct Claim {
     /// The last lifecycle action known for the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// When `action` was taken up: its hook's global timeout has run at least since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_at: Option<Timestamp>,
     /// The answer given to `action`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<ActionResult>,
+    /// That the launch of `action` is to be answered ABANDON, and why: on record before it is, so that whoever comes
+    /// next neither hands it a slot nor answers otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GiveUp>,
     /// The last policy that parsed for this instance's launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -314,7 +323,9 @@ impl Claim {
             version: 0,
             phase: Phase::Closed,
             action: None,
+            action_at: None,
             answered: None,
+            given_up: None,
             policy: None,
             guard: None,
             open: false,
@@ -351,6 +362,22 @@ impl Claim {
             Phase::Creating { queued: false, .. } => None,
             _ => self.waits(),
         }
+    }
+
+    /// Takes up an action, unanswered. That its token has become known does not make it another one.
+    pub fn take_up(&mut self, action: &Action, now: Timestamp) {
+        let known = self.action.as_ref().filter(|_| self.answered.is_none());
+        if !known.is_some_and(|known| known.may_be(action)) {
+            self.action_at = Some(now);
+        }
+        self.action = Some(action.clone());
+        self.answered = None;
+        self.given_up = None;
+    }
+
+    /// Since when its action has waited, as far as is on record.
+    pub fn taken_up(&self) -> Timestamp {
+        self.action_at.unwrap_or(self.opened_at)
     }
 
     /// The invocation that must be left alone at `now`, if it is not `me`.
@@ -509,13 +536,16 @@ pub struct Pool {
     /// The index that the next slot gets. Never falls: an index is never used twice.
     pub next_index: u32,
     /// How many slots each zone has.
-    pub slots_per_zone: std::collections::BTreeMap<Zone, u32>,
+    pub slots_per_zone: BTreeMap<Zone, u32>,
+    /// Whether a person has paused it: nothing of it is leased, adopted or created; what is released goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 impl Pool {
     /// A pool that has no slot yet.
     pub fn new(name: PoolName) -> Self {
-        Self { name, version: 0, next_index: 0, slots_per_zone: std::collections::BTreeMap::new() }
+        Self { name, version: 0, next_index: 0, slots_per_zone: BTreeMap::new(), paused: false }
     }
 }
 
@@ -528,6 +558,16 @@ pub struct Group {
     pub version: u64,
     /// The last policy that parsed: what launches go by while the hook's metadata doesn't.
     pub policy: Policy,
+    /// How many launches in a row were given up in each zone; a zone whose last launch succeeded is not among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub abandons: BTreeMap<Zone, u32>,
+}
+
+impl Group {
+    /// A group that nothing but its policy is known of.
+    pub const fn new(name: GroupName, policy: Policy) -> Self {
+        Self { name, version: 0, policy, abandons: BTreeMap::new() }
+    }
 }
 
 /// The one slot that a volume belongs to.

@@ -9,7 +9,7 @@ pub mod enrolment;
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, ActionResult, Transition};
+use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
@@ -122,8 +122,7 @@ pub fn guard(
     }
     // A late event's action does not replace one that still waits for its answer.
     if let Some(action) = news.filter(|_| known.is_none() || next.answered.is_some()) {
-        next.action = Some(action.clone());
-        next.answered = None;
+        next.take_up(action, now);
     }
     next.guard = Some(guard);
     next.open = true;
@@ -191,8 +190,7 @@ pub fn enqueue(
     next.phase = Phase::Waiting { place: place.clone(), since: now };
     next.policy = Some(policy.clone());
     if let Some(action) = action {
-        next.action = Some(action.clone());
-        next.answered = None;
+        next.take_up(action, now);
     }
     let mark = WaitingMark::new(&next, place, now);
     let mut writes = vec![moved(next, now), Write::Put(Record::Waiting(mark), Expect::Mark)];
@@ -265,11 +263,8 @@ pub fn begin_release(
     reason.clone_into(&mut releasing.reason);
     let mut next = claim.clone();
     next.phase = Phase::Leaving { slot: id.clone(), epoch: *epoch, since: now };
-    if let Some(action) = action {
-        if next.action.as_ref() != Some(action) {
-            next.answered = None;
-        }
-        next.action = Some(action.clone());
+    if let Some(action) = action.filter(|action| next.action.as_ref() != Some(*action)) {
+        next.take_up(action, now);
     }
     let mark = ComingMark { place: slot.place(), slot: id.clone(), holder: claim.instance.clone() };
     Some(Transaction::new(
@@ -351,6 +346,48 @@ pub fn close(claim: &Claim, now: Timestamp) -> Option<Transaction> {
     )
 }
 
+/// Puts on record that a launch is given up, before it is answered ABANDON: it leaves the queue, and what it holds begins
+/// to be released, and its group's record counts it, all in the same transaction.
+pub fn give_up(
+    claim: &Claim,
+    slot: Option<&Slot>,
+    (action, why): (&Action, GiveUp),
+    group: Option<(Group, Expect)>,
+    now: Timestamp,
+    reason: &str,
+) -> Option<Transaction> {
+    let mut transaction = match &claim.phase {
+        Phase::Waiting { .. } => close(claim, now)?,
+        Phase::Leased { .. } => begin_release(claim, slot?, None, now, reason)?,
+        // What is being created for it is seen to after the answer.
+        Phase::Closed | Phase::Creating { .. } | Phase::Leaving { .. } => {
+            Transaction::new("give up", vec![put_claim(claim.clone())])
+        }
+    };
+    for write in &mut transaction.writes {
+        if let Write::Put(Record::Claim(next), _) = write {
+            // An earlier action of the instance may still be on record: it is not what this answer is for.
+            if !next.action.as_ref().is_some_and(|known| known.may_be(action)) {
+                next.take_up(action, now);
+            }
+            next.given_up = Some(why);
+        }
+    }
+    if let Some((group, expect)) = group {
+        transaction.writes.push(Write::Put(Record::Group(group), expect));
+    }
+    Some(transaction)
+}
+
+/// Counts the launches that are given up in a zone from zero again: one has succeeded.
+pub fn count_anew(group: &Group, zone: &Zone) -> Option<Transaction> {
+    let mut next = group.clone();
+    next.abandons.remove(zone)?;
+    next.version += 1;
+    let write = Write::Put(Record::Group(next), Expect::Version(group.version));
+    Some(Transaction::new("count anew", vec![write]))
+}
+
 /// Makes slots of volumes that no record knows. The pool's version keeps two adopters from choosing the same names,
 /// and the volume's own row keeps one volume from getting into two slots. New names begin at `next_index`, if that is
 /// above the pool's own. Takes as many as fit into one transaction; gives nothing where none does.
@@ -391,6 +428,20 @@ pub fn adopt(
     }
     writes.extend(put_pool(pool, next));
     Some(Transaction::new("adopt", writes).waking(place.clone()))
+}
+
+/// Pauses a pool. Leases under way at this very moment may still be made: they are no condition of this record.
+pub fn pause(pool: &Pool) -> Option<Transaction> {
+    (!pool.paused).then(|| Transaction::new("pause", set_paused(pool, true)))
+}
+
+/// Resumes a pool that is paused. Its waiters are served by whoever comes to them next.
+pub fn resume(pool: &Pool) -> Option<Transaction> {
+    pool.paused.then(|| Transaction::new("resume", set_paused(pool, false)))
+}
+
+fn set_paused(pool: &Pool, paused: bool) -> Vec<Write> {
+    put_pool(Some(pool), Pool { paused, ..pool.clone() })
 }
 
 fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {

@@ -96,7 +96,7 @@ impl Candidates {
         Self { volumes: unique.into_values().collect(), ..Self::default() }
     }
 
-    /// The records that tell which of the volumes may become slots.
+    /// The records that tell which of the volumes may become slots, beside the pool's own.
     pub fn keys(&self) -> Vec<Key> {
         let named: BTreeSet<SlotId> = self
             .volumes

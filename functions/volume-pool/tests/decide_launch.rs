@@ -46,6 +46,37 @@ fn not_adopted(alarms: &[Alarm]) -> Vec<String> {
 // The queue.
 
 #[test]
+fn before_a_launch_joins_the_queue_the_groups_hooks_are_looked_at() {
+    let mut situation = Situation::launching();
+    situation.seen.hooks = None;
+    let look = Step::Look(Look::Hooks(launch_action().group));
+    situation.gives(&look, &Reason::LaunchHooksUnknown);
+}
+
+#[test]
+fn two_launch_hooks_of_ours_hold_the_launch_and_both_actions_are_kept_alive() {
+    let mut situation = Situation::launching();
+    let second = hook("stateful-asg-launch-2", Transition::Launching, Some(POLICY));
+    situation.seen.hooks.as_mut().unwrap().push(second.clone());
+    let theirs = second.action(&launch_action().group);
+    situation.gives_effect(Effect::Heartbeat(theirs), &Reason::HeldForHooks);
+    situation.seen.answers.heartbeats.insert(second.name);
+    situation.rests(Some(launch_action()), &Reason::HeldForHooks);
+    assert_eq!(
+        situation.alarms().iter().map(Alarm::name).collect::<Vec<_>>(),
+        ["two-launch-hooks"]
+    );
+}
+
+#[test]
+fn other_peoples_launch_hooks_do_not_hold_a_launch() {
+    let mut situation = Situation::launching();
+    let theirs = hook("warm-up", Transition::Launching, None);
+    situation.seen.hooks.as_mut().unwrap().push(theirs);
+    situation.gives_transaction("enqueue", &Reason::Enqueue);
+}
+
+#[test]
 fn an_instance_joins_the_queue_before_it_looks_for_a_slot() {
     let situation = Situation::launching();
     let transaction = situation.gives_transaction("enqueue", &Reason::Enqueue);
@@ -207,6 +238,7 @@ fn a_last_good_policy_in_mode_observe_still_only_observes() {
 fn a_launch_whose_event_was_lost_is_found_by_the_hooks_of_its_group() {
     let mut situation = Situation::launching();
     situation.subject.event = None;
+    situation.seen.hooks = None;
     let group = launch_action().group;
     situation.gives(&Step::Look(Look::Hooks(group)), &Reason::ActionUnknown);
     situation.seen.hooks = Some(our_hooks());
@@ -240,6 +272,7 @@ fn a_recorded_action_without_a_recorded_policy_takes_the_policy_of_the_hook() {
     let mut situation = Situation::launching();
     situation.subject.event = None;
     situation.seen.claim = Some(Claim { policy: None, ..claim() });
+    situation.seen.hooks = None;
     let group = launch_action().group;
     situation.gives(&Step::Look(Look::Hooks(group)), &Reason::PolicyUnknown);
     situation.seen.hooks = Some(our_hooks());
@@ -996,7 +1029,7 @@ fn a_launch_whose_last_release_has_not_ended_finishes_that_first() {
     situation.gives_transaction("release", &Reason::Detached { slot: slot_id(0) });
     situation.seen.answers.not_attached.clear();
     let decided = situation.decided();
-    assert_eq!(decided.reason, Reason::WaitingForTermination { slot: slot_id(0) });
+    assert_eq!(decided.reason, Reason::FinishRelease { slot: slot_id(0) });
 }
 
 // Settled.
@@ -1050,6 +1083,7 @@ fn an_event_that_names_another_group_is_not_believed() {
     let mut situation = Situation::launching();
     let action = Action { group: "cassandra-b".parse().unwrap(), ..launch_action() };
     situation.subject.event = Some(event(action, Some(POLICY)));
+    situation.seen.hooks = None;
     let group = launch_action().group;
     situation.gives(&Step::Look(Look::Hooks(group)), &Reason::ActionUnknown);
 }

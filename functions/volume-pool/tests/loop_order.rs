@@ -81,21 +81,23 @@ fn a_launch_goes_guard_then_queue_then_lease_then_attachment_then_answer() {
             "commit guard",
             "describe",
             "read claim+group",
+            "look at hooks",
+            "read claim+group",
             "commit enqueue",
             "describe",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "commit lease",
             "describe",
-            "read claim+slot",
+            "read claim+group+slot",
             "AttachVolume 1",
             "describe",
-            "read claim+slot",
+            "read claim+group+slot",
             "CreateTags 1",
             "describe",
-            "read claim+slot",
+            "read claim+group+slot",
             "CreateTags 1",
             "describe",
-            "read claim+slot",
+            "read claim+group+slot",
             "CompleteLifecycleAction 1",
             "commit rest",
         ]
@@ -162,7 +164,7 @@ fn what_is_at_rest_is_looked_at_without_a_guard_and_not_written() {
         .with_claim(Claim { open: false, ..leased_claim() });
     let mut run = Run::of_loop(subject(None), world);
     assert_eq!(run.ended().ending, Ending::Settled);
-    assert_eq!(run.trace, ["read claim", "read slot", "describe", "read claim+slot"]);
+    assert_eq!(run.trace, ["read claim", "read slot", "describe", "read claim+group+slot"]);
 }
 
 #[test]
@@ -178,10 +180,10 @@ fn what_is_at_rest_is_guarded_and_observed_again_before_it_is_changed() {
             "read claim",
             "read slot",
             "describe",
-            "read claim+slot",
+            "read claim+group+slot",
             "commit guard",
             "describe",
-            "read claim+slot"
+            "read claim+group+slot"
         ]
     );
 }
@@ -284,21 +286,28 @@ fn a_claim_written_in_between_means_to_observe_again() {
     run.until("commit");
     assert_eq!(
         run.since(before),
-        ["read claim+group", "read claim", "describe", "read claim+group"]
+        [
+            "read claim+group",
+            "read claim",
+            "describe",
+            "read claim+group",
+            "look at hooks",
+            "read claim+group"
+        ]
     );
 }
 
 #[test]
 fn a_slot_written_in_between_means_to_observe_again() {
     let mut run = Run::of_loop(launch(), launch_with_a_free_slot());
-    run.until("read claim+slot");
+    run.until("read claim+group+slot");
     let other = Slot { version: 99, ..run.world.slot(0).clone() };
     run.world.store.records.insert(Key::Slot(slot_id(0)), Record::Slot(other));
     let before = run.trace.len();
     run.until("AttachVolume");
     assert_eq!(
         run.since(before),
-        ["read claim+slot", "read claim", "read slot", "describe", "read claim+slot"]
+        ["read claim+group+slot", "read claim", "read slot", "describe", "read claim+group+slot"]
     );
 }
 
@@ -352,7 +361,7 @@ fn a_lost_race_means_to_start_over_and_take_another_slot() {
             "commit lease",
             "read claim",
             "describe",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "commit lease"
         ]
     );
@@ -365,19 +374,19 @@ fn after_the_waiting_mark_is_written_the_world_is_observed_again_before_it_rests
     let mut run = Run::of_loop(launch(), world);
     assert_eq!(run.ended().ending, Ending::WorkLeft);
     assert_eq!(
-        run.trace[4..],
+        run.trace[6..],
         [
             "commit enqueue",
             "describe",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "look for volumes Available",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "look at the pool",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "read held",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "look at the group",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "RecordLifecycleActionHeartbeat 1",
             "commit rest",
         ]
@@ -403,7 +412,7 @@ fn a_poked_guard_looks_again_before_it_rests() {
             "take poke",
             "read claim",
             "describe",
-            "read claim+pool+waiting+free+coming",
+            "read claim+group+pool+waiting+free+coming",
             "commit lease"
         ]
     );
@@ -586,12 +595,12 @@ fn a_duplicate_event_after_the_fact_changes_nothing() {
 #[test]
 fn out_of_time_it_begins_nothing_new_and_rests_with_work_left() {
     let mut run = Run::of_loop(launch(), launch_with_a_free_slot());
-    run.until("read claim+slot").world.now = NOW.plus(seconds(52));
+    run.until("read claim+group+slot").world.now = NOW.plus(seconds(52));
     let before = run.trace.len();
     assert_eq!(run.ended().ending, Ending::WorkLeft);
     assert_eq!(
         run.since(before),
-        ["read claim+slot", "RecordLifecycleActionHeartbeat 1", "commit rest"]
+        ["read claim+group+slot", "RecordLifecycleActionHeartbeat 1", "commit rest"]
     );
     let claim = run.world.claim(1);
     assert_eq!((&claim.guard, claim.open), (&None, true));

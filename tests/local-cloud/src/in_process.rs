@@ -292,7 +292,10 @@ impl LifecycleActions for InProcess {
             .describe_lifecycle_hooks(group.as_str(), &[])
             .map_err(|error| unanswered(call, &error))?;
         let seen = hooks.into_iter().map(|hook| {
+            let seconds = |number: u32| Duration::from_secs(u64::from(number));
             Ok(Hook {
+                heartbeat_timeout: seconds(hook.heartbeat_timeout),
+                global_timeout: seconds(hook.global_timeout()),
                 name: hook.name.parse().map_err(|error| unanswered(call, &error))?,
                 transition: match hook.transition {
                     world::Transition::Launching => Transition::Launching,

@@ -86,6 +86,8 @@ pub struct Stage {
     pub loses: fn(&Event) -> bool,
     /// The calls made so far.
     pub calls: usize,
+    /// Which calls those were, a transaction by its own name.
+    pub asked: Vec<&'static str>,
     /// What the loops did, in the order of their ends.
     pub reports: Vec<LoopReport>,
     /// What reconcile's looks at free slots told a person, beside the loops' alarms.
@@ -137,6 +139,7 @@ impl Stage {
             timeouts: Timeouts::Broken,
             loses: |_| false,
             calls: 0,
+            asked: Vec::new(),
             reports: Vec::new(),
             alarms: Vec::new(),
             taken: BTreeSet::new(),

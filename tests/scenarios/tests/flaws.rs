@@ -44,18 +44,6 @@ fn a_launch_whose_attachment_hangs_is_kept_alive() {
 }
 
 #[test]
-fn a_group_with_two_launch_hooks_of_ours_has_both_answered() {
-    let mut stage = stage(5);
-    tagged_volume(&stage, ZONE, &[]).unwrap();
-    stage.run_for(Duration::from_secs(5)).unwrap();
-    let mut both = hooks(Some(POLICY));
-    both.push(HookSpecification { name: "stateful-asg-launch-2".to_owned(), ..both[0].clone() });
-    launched(&mut stage, both);
-    assert_eq!(stage.claims().len(), 1, "launched again and again: {:?}", reasons(&stage));
-    assert_eq!(stage.volumes_in_service().len(), 1, "{:?}", reasons(&stage));
-}
-
-#[test]
 fn an_index_that_a_tag_names_in_another_zone_is_not_given_away() {
     let mut stage = stage(5);
     tagged_volume(&stage, ZONE, &[]).unwrap();

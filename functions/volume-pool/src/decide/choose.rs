@@ -4,7 +4,9 @@
 //! over one.
 
 use super::grow::{self, Waiter};
-use super::{Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest};
+use super::{
+    Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest, timeout,
+};
 use crate::event::Action;
 use crate::observation::{Volume, tags};
 use crate::policy::Policy;
@@ -24,6 +26,9 @@ pub(super) fn decide(
     let (Some(zone), Some(policy)) = (&seen.zone, &claim.policy) else {
         return commit(None, Reason::RecordsDisagree);
     };
+    if let Some(waiting) = paused(zone, place, &action) {
+        return waiting;
+    }
     let fresh = fresh(policy, zone, now);
     if let Some((slot, reason)) = due(subject, seen, claim, &zone.left(now), &fresh) {
         return commit(transition::lease(claim, slot, now, &reason.to_string()), reason);
@@ -34,19 +39,29 @@ pub(super) fn decide(
     };
     let rank = zone.earlier.len();
     let mut decision = if fresh.is_empty() {
-        let Some(ComingMark { slot, holder, .. }) = zone.coming.get(zone.unserved(now)) else {
+        let forced = grow::forced(claim, policy, now);
+        let coming = zone.coming.get(zone.unserved(now)).filter(|_| !forced);
+        let Some(ComingMark { slot, holder, .. }) = coming else {
             let waiter = Waiter { claim, place, zone, policy, action: &action };
-            return grow::decide(waiter, seen, now, zone.free.len(), alarms);
+            let waiting = grow::decide(waiter, seen, now, zone.free.len(), alarms);
+            return timeout::after_wait(seen, (claim, &action), policy, now, waiting);
         };
         let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
-        rest(true, Some(action), reason)
+        rest(true, Some(action.clone()), reason)
     } else if seen.answers.served {
-        rest(true, Some(action), Reason::EarlierWaiters { count: rank })
+        rest(true, Some(action.clone()), Reason::EarlierWaiters { count: rank })
     } else {
         decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
     decision.alarms = alarms;
-    decision
+    timeout::after_wait(seen, (claim, &action), policy, now, decision)
+}
+
+/// While its pool is paused a launch waits, and its time is not held against it: whoever paused the pool means it to wait.
+pub(super) fn paused(zone: &ZoneView, place: &Place, action: &Action) -> Option<Decision> {
+    let paused = zone.pool.as_ref().is_some_and(|pool| pool.paused);
+    let reason = Reason::PoolPaused { pool: place.pool.clone() };
+    paused.then(|| rest(true, Some(action.clone()), reason))
 }
 
 /// The free slots whose data is not too old, best first.

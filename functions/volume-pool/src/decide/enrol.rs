@@ -54,6 +54,10 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> O
     if unknown.is_empty() {
         return None;
     }
+    if candidates.pool.as_ref().is_some_and(|pool| pool.paused) {
+        let reason = Reason::PoolPaused { pool: policy.pool.clone() };
+        return Some(rest(false, None, reason).with_alarm(alarm));
+    }
     if candidates.pool.is_none() {
         match lost_table(subject, seen, pool) {
             LostTable::Look(decision) => return Some(decision),

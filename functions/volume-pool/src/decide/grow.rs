@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::launch::look;
+use super::timeout::wait_is_over;
 use super::{
     Alarm, Decision, Effect, Look, Observation, Reason, Step, adopt, choose, commit, complete,
     decision, effect, rest,
@@ -18,9 +19,9 @@ use crate::effect::Creation;
 use crate::event::{Action, ActionResult};
 use crate::ids::InstanceId;
 use crate::observation::{GroupView, InstanceState, LifecycleState, Volume, VolumeState, tags};
-use crate::policy::{Policy, Template, VolumeSpec, WhenEmpty};
+use crate::policy::{OnTimeout, Policy, Template, VolumeSpec, WhenEmpty};
 use crate::ports::Refusal;
-use crate::record::{Claim, Place, Planned, Slot, SlotState};
+use crate::record::{Claim, HeldMark, Place, Planned, Slot, SlotState};
 use crate::time::Timestamp;
 use crate::transition::creation::{self, Wanted};
 use crate::zone::ZoneView;
@@ -68,8 +69,14 @@ pub(super) fn decide(
     };
     alarms.extend(choose::strangers(pool, place));
     let rest = |reason| rest(true, Some(action.clone()), reason);
-    let mut decision = match prospect(waiter, seen, now) {
+    let prospect = prospect(waiter, seen, now);
+    let retained = match &prospect {
+        Prospect::None => retained(seen),
+        Prospect::Look(_) | Prospect::Comes(_) => None,
+    };
+    let mut decision = match prospect {
         Prospect::Look(decision) => return decision,
+        _ if forced(claim, policy, now) => intend(waiter, seen, pool, now),
         Prospect::Comes(reason) => rest(reason),
         Prospect::None if stale > 0 => rest(Reason::WaitingOnlyStale { count: stale })
             .with_alarm(Some(Alarm::StaleSlots { count: stale })),
@@ -83,9 +90,19 @@ pub(super) fn decide(
             rest(Reason::WaitingNoneFree { zone: place.zone.clone() }).with_alarm(alarm)
         }
     };
+    if let (Some(HeldMark { slot, holder, .. }), Step::Rest { .. }) = (retained, &decision.step) {
+        let (slot, holder) = (slot.clone(), holder.clone());
+        alarms.push(Alarm::RetainedHolder { slot: slot.clone(), holder: holder.clone() });
+        decision.reason = Reason::WaitingForRetained { slot, holder };
+    }
     alarms.retain(|alarm| !decision.alarms.contains(alarm));
     decision.alarms.extend(alarms);
     decision
+}
+
+/// Whether the policy prefers an empty volume by now, although data may come back.
+pub(super) fn forced(claim: &Claim, policy: &Policy, now: Timestamp) -> bool {
+    policy.on_timeout == OnTimeout::Create && wait_is_over(claim, policy, now)
 }
 
 /// A slot is being created for the waiter.
@@ -117,12 +134,13 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
         return commit(creation::note_volume(claim, slot, &unnamed.name, volume, now), reason);
     }
     let comes = free
-        || zone.unserved(now) < zone.coming.len()
-        || match prospect(waiter, seen, now) {
-            Prospect::Look(decision) => return decision,
-            Prospect::Comes(_) => true,
-            Prospect::None => false,
-        };
+        || !forced(claim, policy, now)
+            && (zone.unserved(now) < zone.coming.len()
+                || match prospect(waiter, seen, now) {
+                    Prospect::Look(decision) => return decision,
+                    Prospect::Comes(_) => true,
+                    Prospect::None => false,
+                });
     if comes {
         return give_up(claim, slot, zone, Wanted::Still, now);
     }
@@ -246,12 +264,10 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect 
 fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
     use InstanceState::{ShuttingDown, Stopped, Stopping, Terminated};
     let others = seen.others.as_ref();
-    let member = seen.members.as_ref().and_then(|members| members.members.get(holder));
-    let shown = member.or_else(|| others.and_then(|others| others.in_groups.get(holder)));
     let known = seen.holders.as_ref().and_then(|holders| holders.get(holder));
     let instance = known.or_else(|| others.and_then(|others| others.instances.get(holder)));
     let state = instance.map(|instance| &instance.state);
-    match shown.map(|shown| &shown.state) {
+    match shown(seen, holder) {
         Some(
             LifecycleState::Terminating
             | LifecycleState::TerminatingWait
@@ -268,6 +284,19 @@ fn leaves(seen: &Observation, holder: &InstanceId) -> bool {
         Some(_) => matches!(state, Some(Stopping | Stopped | ShuttingDown | Terminated)),
         None => matches!(state, None | Some(Stopping | Stopped | ShuttingDown | Terminated)),
     }
+}
+
+/// Where Auto Scaling shows a holder.
+fn shown<'a>(seen: &'a Observation, holder: &InstanceId) -> Option<&'a LifecycleState> {
+    let members = seen.members.as_ref().and_then(|members| members.members.get(holder));
+    let others = || seen.others.as_ref().and_then(|others| others.in_groups.get(holder));
+    members.or_else(others).map(|shown| &shown.state)
+}
+
+/// A slot of the zone whose holder waits for a person.
+fn retained(seen: &Observation) -> Option<&HeldMark> {
+    let mut held = seen.held.iter().flatten();
+    held.find(|mark| shown(seen, &mark.holder).is_some_and(LifecycleState::is_retained))
 }
 
 /// Why a wait can't resolve itself: a group that launches before it terminates waits for its own healthy instance.

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use super::grow::Waiter;
 use super::{
-    Alarm, Decision, Effect, Observation, OpenAction, PolicyView, Reason, Step, Subject, choose,
-    commit, complete, decision, effect, grow, leave, open_action, policy, rest, running,
+    Alarm, Decision, Effect, Look, Observation, OpenAction, PolicyView, Reason, Step, Subject,
+    choose, commit, complete, decision, effect, give_up, grow, leave, open_action, our_hooks,
+    policy, rest, running, timeout,
 };
+use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
-use crate::event::{Action, ActionResult, Transition};
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Volume,
+    Attachment, AttachmentState, DeleteOnTermination, Hook, InstanceState, LifecycleState, Volume,
     VolumeState, tags,
 };
 use crate::policy::{Mode, Policy};
+use crate::ports::Refusal;
 use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
 use crate::time::Timestamp;
 use crate::transition::{self, Expect};
@@ -33,12 +35,31 @@ const TAG_TRIES: u32 = 3;
 const ATTACH_TRIES: u32 = 4;
 
 pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
+    let phase = seen.claim.as_ref().map(|claim| &claim.phase);
     let action = match open_action(subject, seen, Transition::Launching) {
         OpenAction::Open(action) => action,
-        OpenAction::Answered => return answered(seen, now),
-        OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
         OpenAction::Look(decision) => return decision,
+        // What the instance let go of is still to be released.
+        OpenAction::Answered | OpenAction::NotOurs
+            if matches!(phase, Some(Phase::Leaving { .. })) =>
+        {
+            return leave::without_action(seen, now);
+        }
+        // What is being created is kept, for others.
+        OpenAction::Answered if matches!(phase, Some(Phase::Creating { .. })) => {
+            return grow::for_nobody(seen, now, None, Reason::Answered);
+        }
+        OpenAction::Answered => return rest(false, None, Reason::Answered),
+        OpenAction::NotOurs => return rest(false, None, Reason::NotOurHook),
     };
+    if let Some(decision) = give_up::answer(subject, seen, now, &action) {
+        return decision;
+    }
+    let decision = by_phase(subject, seen, now, action.clone());
+    timeout::within_limit(seen, now, &action, decision)
+}
+
+fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
         Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen) => {
@@ -61,7 +82,8 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
         Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
             (Some(zone), Some(policy)) => {
                 let waiter = Waiter { claim, place, zone, policy, action: &action };
-                grow::go_on(waiter, seen, now)
+                choose::paused(zone, place, &action)
+                    .unwrap_or_else(|| grow::go_on(waiter, seen, now))
             }
             _ => commit(None, Reason::RecordsDisagree),
         },
@@ -74,20 +96,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
             }
             _ => commit(None, Reason::RecordsDisagree),
         },
-        // Back from the warm pool before its last release ended: that one is finished first, then it leases anew.
-        Some((_, Phase::Leaving { .. })) => leave::without_action(seen, now),
-    }
-}
-
-/// The launch has its answer, and other people's hooks still keep it. What a parked instance has left over from before is
-/// seen to all the same.
-fn answered(seen: &Observation, now: Timestamp) -> Decision {
-    match seen.claim.as_ref().map(|claim| &claim.phase) {
-        Some(Phase::Leaving { .. }) => leave::without_action(seen, now),
-        Some(Phase::Creating { .. }) => grow::for_nobody(seen, now, None, Reason::Answered),
-        None | Some(Phase::Closed | Phase::Waiting { .. } | Phase::Leased { .. }) => {
-            rest(false, None, Reason::Answered)
-        }
+        Some((_, Phase::Leaving { .. })) => leave::before_launch(subject, seen, now, &action),
     }
 }
 
@@ -106,6 +115,9 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
     if policy.mode == Mode::Observe {
         return complete(seen, action, ActionResult::Continue, Reason::Observing).with_alarm(alarm);
     }
+    if let Some(decision) = one_hook(subject, seen, &action) {
+        return decision.with_alarm(alarm);
+    }
     let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone())
     else {
         return rest(true, Some(action), Reason::NotInGroup);
@@ -123,6 +135,29 @@ fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -
         .with_alarm(alarm)
 }
 
+/// Two launch hooks of ours may say two things, so the launch is held while there are two, and each hook's action kept
+/// alive. Nothing where the group has one.
+fn one_hook(subject: &Subject, seen: &Observation, action: &Action) -> Option<Decision> {
+    let Some(hooks) = &seen.hooks else {
+        let look = Step::Look(Look::Hooks(action.group.clone()));
+        return Some(decision(look, Reason::LaunchHooksUnknown));
+    };
+    let ours: Vec<&Hook> = our_hooks(subject, hooks, Transition::Launching).collect();
+    if ours.len() < 2 {
+        return None;
+    }
+    let names: Vec<&str> = ours.iter().map(|hook| hook.name.as_str()).collect();
+    let alarm = Alarm::TwoLaunchHooks { group: action.group.clone(), hooks: names.join(" and ") };
+    let unheard = ours
+        .iter()
+        .find(|hook| hook.name != action.hook && !seen.answers.heartbeats.contains(&hook.name));
+    let held = match unheard {
+        Some(hook) => effect(Effect::Heartbeat(hook.action(&action.group)), Reason::HeldForHooks),
+        None => rest(true, Some(action.clone()), Reason::HeldForHooks),
+    };
+    Some(held.with_alarm(Some(alarm)))
+}
+
 /// By the state alone: an event's Destination may be that of an earlier action of the same instance, come late.
 fn bound_for_warm_pool(seen: &Observation) -> bool {
     let shown = seen.described.group_instance.as_ref();
@@ -133,10 +168,13 @@ fn bound_for_warm_pool(seen: &Observation) -> bool {
 fn newer_policy(seen: &Observation, action: &Action, policy: &Policy) -> Option<(Group, Expect)> {
     let name = action.group.clone();
     match &seen.group {
-        None => Some((Group { name, version: 1, policy: policy.clone() }, Expect::Absent)),
+        None => {
+            let fresh = Group { version: 1, ..Group::new(name, policy.clone()) };
+            Some((fresh, Expect::Absent))
+        }
         Some(known) if known.policy != *policy => {
-            let next = Group { name, version: known.version + 1, policy: policy.clone() };
-            Some((next, Expect::Version(known.version)))
+            let (version, policy) = (known.version + 1, policy.clone());
+            Some((Group { version, policy, ..known.clone() }, Expect::Version(known.version)))
         }
         Some(_) => None,
     }
@@ -168,6 +206,9 @@ fn verify(
         None => {}
     }
     if let Some(decision) = tag(subject, seen, slot) {
+        return decision;
+    }
+    if let Some(decision) = give_up::succeeded(seen) {
         return decision;
     }
     complete(seen, action, ActionResult::Continue, Reason::Verified { slot: slot.id.clone() })
@@ -334,12 +375,18 @@ fn attach(
         }
         Some((tries, refusal)) if *tries >= ATTACH_TRIES => {
             let problem = refusal.to_string();
-            rest(
+            let resting = rest(
                 true,
                 Some(action.clone()),
                 Reason::AttachRefused { volume: volume.clone(), problem: problem.clone() },
             )
-            .with_alarm(Some(Alarm::AttachRefused { volume, problem }))
+            .with_alarm(Some(Alarm::AttachRefused { volume, problem }));
+            match refusal {
+                Refusal::LimitExceeded => {
+                    give_up::counted(seen, now, (claim, action), GiveUp::AttachmentLimit, resting)
+                }
+                _ => resting,
+            }
         }
         Some(_) | None => {
             effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume })

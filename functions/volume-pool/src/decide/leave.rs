@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
-    complete, decision, effect, forgotten, grow, look_again, open_action, rest,
+    complete, decision, effect, forgotten, give_up, grow, look_again, open_action, rest,
 };
+use crate::action::GiveUp;
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
 use crate::ids::VolumeId;
@@ -55,7 +56,7 @@ pub(super) fn decide(
         },
         Some((claim, Phase::Leaving { since, .. })) => match &seen.slot {
             Some(slot) if transition::holds(claim, slot) => {
-                let leaving = Leaving { claim, slot, since: *since, action };
+                let leaving = Leaving { claim, slot, since: *since, action, undoing: false };
                 leaving.decide(subject, seen, now)
             }
             _ => commit(None, Reason::RecordsDisagree),
@@ -63,17 +64,81 @@ pub(super) fn decide(
     }
 }
 
+/// Takes off what a launch that is given up had attached, and releases its slot by evidence. Nothing where that takes
+/// too long: the instance is terminated then, which frees the volumes.
+pub(super) fn undo(subject: &Subject, seen: &Observation, now: Timestamp) -> Option<Decision> {
+    let (claim, slot) = (seen.claim.as_ref()?, seen.slot.as_ref()?);
+    let Phase::Leaving { since, .. } = &claim.phase else { return None };
+    let limit = claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+    if !transition::holds(claim, slot) || over(&limit, now, *since) {
+        return None;
+    }
+    let leaving = Leaving { claim, slot, since: *since, action: None, undoing: true };
+    let decision = leaving
+        .by_evidence(seen, now, LeaveMode::Terminate)
+        .unwrap_or_else(|| leaving.detach(subject, seen));
+    (!matches!(decision.step, Step::Rest { .. })).then_some(decision)
+}
+
+fn over(leave: &Leave, now: Timestamp, since: Timestamp) -> bool {
+    now.since(since) >= Duration::from_secs(u64::from(leave.seconds))
+}
+
+/// Back from the warm pool before its last release ended: that one is finished first, then it leases anew. What does not
+/// come to an end in time is left to the termination.
+pub(super) fn before_launch(
+    subject: &Subject,
+    seen: &Observation,
+    now: Timestamp,
+    action: &Action,
+) -> Decision {
+    let (Some(claim), Some(slot)) = (&seen.claim, &seen.slot) else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    let Phase::Leaving { since, .. } = &claim.phase else {
+        return commit(None, Reason::RecordsDisagree);
+    };
+    if !transition::holds(claim, slot) {
+        return commit(None, Reason::RecordsDisagree);
+    }
+    let leave = claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+    // Its time begins anew with this life.
+    let since = claim.opened_at.max(*since);
+    let undoing = leave.mode == LeaveMode::Detach;
+    let leaving = Leaving { claim, slot, since, action: None, undoing };
+    let stopped = seen
+        .described
+        .instance
+        .as_ref()
+        .is_some_and(|instance| instance.state == InstanceState::Stopped);
+    let decision = match leaving.by_evidence(seen, now, leave.mode) {
+        Some(decision) => decision,
+        None if undoing || stopped => leaving.detach(subject, seen),
+        None => rest(true, None, Reason::FinishRelease { slot: slot.id.clone() }),
+    };
+    if over(&leave, now, since) && matches!(decision.step, Step::Rest { .. }) {
+        return give_up::counted(seen, now, (claim, action), GiveUp::ReleaseUnfinished, decision);
+    }
+    decision
+}
+
 /// Goes on with a release though no action waits for it: only what is evident.
 pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
     match (&seen.claim, &seen.slot) {
         (Some(claim), Some(slot)) if transition::holds(claim, slot) => {
-            let leaving = Leaving { claim, slot, since: now, action: None };
+            let leaving = Leaving { claim, slot, since: now, action: None, undoing: false };
             leaving.by_evidence(seen, now, LeaveMode::Terminate).unwrap_or_else(|| {
                 rest(true, None, Reason::WaitingForTermination { slot: slot.id.clone() })
             })
         }
         _ => commit(None, Reason::RecordsDisagree),
     }
+}
+
+/// The answer with which an instance that still holds something goes: to the warm pool it may not, with a volume that is
+/// not its own any more, so it is terminated instead.
+fn gone(action: &Action) -> ActionResult {
+    if action.to_warm_pool() { ActionResult::Abandon } else { ActionResult::Continue }
 }
 
 fn waiting_in_hook(seen: &Observation) -> bool {
@@ -87,6 +152,8 @@ struct Leaving<'a> {
     slot: &'a Slot,
     since: Timestamp,
     action: Option<Action>,
+    /// Whether what it has is not in use though it runs: its launch is given up, or waits, under a policy that says so.
+    undoing: bool,
 }
 
 impl Leaving<'_> {
@@ -109,9 +176,7 @@ impl Leaving<'_> {
                 self.let_terminate(seen, Reason::InstanceGone)
             }
             _ if self.action.is_none() => self.wait_for_termination(),
-            _ if now.since(self.since) >= Duration::from_secs(u64::from(leave.seconds)) => {
-                self.let_terminate(seen, Reason::LeaveTimeUp)
-            }
+            _ if over(&leave, now, self.since) => self.let_terminate(seen, Reason::LeaveTimeUp),
             // Mode ssm is refused where policies are read; a record that has it is served by the termination.
             (LeaveMode::Terminate | LeaveMode::Ssm, _) => {
                 self.let_terminate(seen, Reason::LeaveToTermination)
@@ -181,12 +246,14 @@ impl Leaving<'_> {
     }
 
     /// Whether a volume may be taken off the instance now: nothing runs there, or the policy says that nobody has it
-    /// mounted, and the action still waits.
+    /// mounted, and the action still waits; or its launch is given up and did not go on with it.
     fn may_detach(&self, seen: &Observation, mode: LeaveMode, now: Timestamp) -> bool {
         match seen.described.instance.as_ref().map(|instance| &instance.state) {
             None => forgotten(seen, now),
             Some(InstanceState::Stopped) => true,
-            Some(InstanceState::Running) => mode == LeaveMode::Detach && self.action.is_some(),
+            Some(InstanceState::Running) => {
+                self.undoing || (mode == LeaveMode::Detach && self.action.is_some())
+            }
             Some(_) => false,
         }
     }
@@ -196,7 +263,7 @@ impl Leaving<'_> {
         let alarm = Alarm::VolumeMissing { volume: volume.clone() };
         let reason = Reason::VolumeNotShown { volume };
         let decision = match &self.action {
-            Some(action) => complete(seen, action.clone(), ActionResult::Continue, reason),
+            Some(action) => complete(seen, action.clone(), gone(action), reason),
             None => rest(true, None, reason),
         };
         decision.with_alarm(Some(alarm))
@@ -236,7 +303,12 @@ impl Leaving<'_> {
                 Some(AttachmentState::Attached | AttachmentState::Attaching)
                     if !seen.answers.detaching.contains(&volume) =>
                 {
-                    return effect(Effect::Detach(volume.clone()), Reason::Detach { volume });
+                    let reason = if self.undoing {
+                        Reason::Undo { volume: volume.clone() }
+                    } else {
+                        Reason::Detach { volume: volume.clone() }
+                    };
+                    return effect(Effect::Detach(volume), reason);
                 }
                 Some(_) | None => {}
             }
@@ -262,7 +334,10 @@ impl Leaving<'_> {
     /// Answers the action, so that the termination goes on and frees the volumes.
     fn let_terminate(self, seen: &Observation, reason: Reason) -> Decision {
         match self.action {
-            Some(action) => complete(seen, action, ActionResult::Continue, reason),
+            Some(action) => {
+                let result = gone(&action);
+                complete(seen, action, result, reason)
+            }
             None => self.wait_for_termination(),
         }
     }

@@ -3,6 +3,7 @@
 use displaydoc::Display;
 use serde::Serialize;
 
+use crate::action::GiveUp;
 use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::PolicyError;
 
@@ -43,6 +44,10 @@ pub enum Reason {
     BoundForWarmPool,
     /// held: no policy that parses
     HeldForPolicy,
+    /// before the instance joins the queue: whether the group has one launch hook of ours
+    LaunchHooksUnknown,
+    /// held: the group has two launch hooks of ours
+    HeldForHooks,
     /// the instance joins the queue of its zone
     Enqueue,
     /// slot {slot} is free and no earlier waiter is due to get it
@@ -156,6 +161,28 @@ pub enum Reason {
         /// How many.
         count: usize,
     },
+    /// waiting: slot {slot} is held by {holder}, which Auto Scaling retains until a person terminates it
+    WaitingForRetained {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
+    /// Auto Scaling retains the instance: it keeps slot {slot} until a person terminates it
+    Retained {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// back before its last release ended: slot {slot} is released first
+    FinishRelease {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// waiting: pool {pool} is paused; resume it to go on
+    PoolPaused {
+        /// The pool.
+        pool: PoolName,
+    },
     /// the instance is still pending in EC2: volumes can be attached once it runs
     InstancePending,
     /// EC2 does not show the volume {volume} yet
@@ -213,7 +240,7 @@ pub enum Reason {
         /// The volume.
         volume: VolumeId,
     },
-    /// volume {volume} is taken off the instance again, before its slot is set apart
+    /// volume {volume} is taken off the instance again: the launch does not go on with it
     Undo {
         /// The volume.
         volume: VolumeId,
@@ -312,6 +339,18 @@ pub enum Reason {
         /// The slot.
         slot: SlotId,
     },
+    /// the launch is given up: {why}
+    GivenUp {
+        /// Why.
+        why: GiveUp,
+    },
+    /// a launch of {zone} succeeds: those given up in a row are counted from zero again
+    CountAbandonsAnew {
+        /// The zone.
+        zone: Zone,
+    },
+    /// the launch may be near the limit of its hook: the group's hooks tell when that is
+    HookLimitUnknown,
     /// the records contradict each other: nothing is touched
     RecordsDisagree,
 }
@@ -325,6 +364,13 @@ pub enum Alarm {
         error: PolicyError,
         /// What is done instead.
         instead: String,
+    },
+    /// group {group} has more than one launch hook of ours, {hooks}; the launch is held: delete all but one
+    TwoLaunchHooks {
+        /// The group.
+        group: GroupName,
+        /// Their names.
+        hooks: String,
     },
     /// slot {slot} is quarantined: volume {volume}: {problem}; look at the volume, then reinstate the slot
     Quarantined {
@@ -410,6 +456,32 @@ pub enum Alarm {
         /// Its name in the slot.
         volume: VolumeName,
     },
+    /// the launch has waited for a slot for longer than waitSeconds, {seconds} s; the reason says what it waits for
+    WaitTimedOut {
+        /// `waitSeconds`
+        seconds: u32,
+    },
+    /// the launch is answered ABANDON, so that its instance is replaced: {why}
+    LaunchGivenUp {
+        /// Why.
+        why: GiveUp,
+    },
+    /// slot {slot} is held by {holder}, which Auto Scaling retains after its termination was abandoned; save what is on it, then terminate it (TerminateInstanceInAutoScalingGroup)
+    RetainedHolder {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
+    /// {count} launches of group {group} in {zone} were given up in a row: the next one is held instead; mend what the launch-given-up alarms name
+    AbandonBreaker {
+        /// The group.
+        group: GroupName,
+        /// The zone.
+        zone: Zone,
+        /// How many.
+        count: u32,
+    },
     /// claim and slot contradict each other; nothing is touched until a person has looked
     RecordsDisagree,
 }
@@ -419,6 +491,7 @@ impl Alarm {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::PolicyFault { .. } => "policy-fault",
+            Self::TwoLaunchHooks { .. } => "two-launch-hooks",
             Self::Quarantined { .. } => "quarantined",
             Self::NotAdopted { .. } => "not-adopted",
             Self::AttachRefused { .. } => "attach-refused",
@@ -433,6 +506,10 @@ impl Alarm {
             Self::LaunchesFirst { .. } => "launches-first",
             Self::CreationFailed { .. } => "creation-failed",
             Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
+            Self::RetainedHolder { .. } => "retained-holder",
+            Self::AbandonBreaker { .. } => "abandon-breaker",
+            Self::WaitTimedOut { .. } => "wait-timed-out",
+            Self::LaunchGivenUp { .. } => "launch-given-up",
             Self::RecordsDisagree => "records-disagree",
         }
     }

@@ -104,7 +104,13 @@ pub(crate) fn event(action: Action, metadata: Option<&str>) -> LifecycleEvent {
 }
 
 pub(crate) fn hook(name: &str, transition: Transition, metadata: Option<&str>) -> Hook {
-    Hook { name: name.parse().unwrap(), transition, metadata: metadata.map(ToOwned::to_owned) }
+    Hook {
+        name: name.parse().unwrap(),
+        transition,
+        metadata: metadata.map(ToOwned::to_owned),
+        heartbeat_timeout: seconds(300),
+        global_timeout: seconds(30_000),
+    }
 }
 
 pub(crate) fn our_hooks() -> Vec<Hook> {
@@ -115,7 +121,7 @@ pub(crate) fn our_hooks() -> Vec<Hook> {
 }
 
 pub(crate) fn group(policy: Policy) -> Group {
-    Group { name: launch_action().group, version: 4, policy }
+    Group { version: 4, ..Group::new(launch_action().group, policy) }
 }
 
 /// A closed claim of instance 1, version 7, with the launch as its open action.
@@ -123,6 +129,7 @@ pub(crate) fn claim() -> Claim {
     Claim {
         version: 7,
         action: Some(launch_action()),
+        action_at: Some(seconds_ago(10)),
         policy: Some(policy()),
         open: true,
         since: seconds_ago(10),
@@ -278,7 +285,7 @@ pub(crate) struct Situation {
 }
 
 impl Situation {
-    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record.
+    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record. The hooks are known.
     pub(crate) fn launching() -> Self {
         let subject = Subject {
             instance: instance(1),
@@ -287,7 +294,7 @@ impl Situation {
             found: None,
             hook_prefix: "stateful-asg".to_owned(),
         };
-        let mut seen = Observation::default();
+        let mut seen = Observation { hooks: Some(our_hooks()), ..Observation::default() };
         seen.described.group_instance = Some(GroupInstance {
             group: launch_action().group,
             zone: place().zone,
@@ -359,6 +366,7 @@ impl Situation {
     pub(crate) fn terminating() -> Self {
         let mut situation = Self::attached();
         situation.subject.event = Some(event(terminate_action(), None));
+        situation.seen.hooks = None;
         situation.shown_as(LifecycleState::TerminatingWait);
         situation
     }

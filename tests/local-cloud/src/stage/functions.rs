@@ -187,6 +187,7 @@ impl Stage {
             Request::Pause(_) => Response::Done,
             _ => {
                 self.calls += 1;
+                self.asked.push(what(&running.request));
                 self.trace.call(now, number, what(&running.request));
                 let fault = self.fault.filter(|(call, _)| *call == self.calls);
                 match fault.map(|(_, fault)| fault) {

@@ -68,6 +68,8 @@ impl Rig {
             name: event.action.hook,
             transition: event.action.transition,
             metadata: event.metadata,
+            heartbeat_timeout: Duration::from_mins(5),
+            global_timeout: Duration::from_mins(500),
         };
         let mut rig = Self {
             leases: MemoryLeases::default(),
