@@ -12,12 +12,12 @@ use situation::{
     NOW, POLICY, Situation, available, event, free_slot, instance, launch_action, leased_claim,
     leased_slot, on, place, policy_leaving, seconds_ago, slot_id, terminate_action, volume,
 };
-use volume_pool::decide::{Alarm, Effect, Reason, Step, Subject};
-use volume_pool::event::{Action, ActionResult};
+use volume_pool::decide::{Alarm, Reason, Step, Subject};
+use volume_pool::event::ActionResult;
 use volume_pool::ids::DeviceName;
 use volume_pool::observation::{AttachmentState, LifecycleState};
 use volume_pool::policy::LeaveMode;
-use volume_pool::record::{Claim, FreeMark, Phase, Pool, Record, VolumeOwner};
+use volume_pool::record::{Claim, FreeMark, Pool, Record, VolumeOwner};
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::sweep::Found;
 
@@ -115,22 +115,6 @@ fn a_retained_instance_keeps_its_slot_and_its_volume() {
         // Nor is a describe that shows it free enough, while the instance runs.
         leaving.show(available(1));
         leaving.rests(None, &reason);
-    }
-}
-
-/// Past the time that leaving may take, an instance is not parked with a volume on it: abandoned, it is terminated.
-#[test]
-#[ignore = "whatever its destination, a termination that takes too long goes on"]
-fn a_return_to_the_warm_pool_that_takes_too_long_is_abandoned() {
-    for mode in [LeaveMode::Stop, LeaveMode::Guest, LeaveMode::Detach] {
-        let action = Action { destination: Some("WarmPool".to_owned()), ..terminate_action() };
-        let mut situation = Situation::leaving(mode);
-        situation.subject.event = Some(event(action.clone(), None));
-        situation.claim().action = Some(action.clone());
-        let since = seconds_ago(300);
-        situation.claim().phase = Phase::Leaving { slot: slot_id(0), epoch: 3, since };
-        let abandon = Effect::Complete(action, ActionResult::Abandon);
-        assert_eq!(situation.decided().step, Step::Effect(abandon), "{mode:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod events;
+mod membership;
 mod volumes;
 
 use local_cloud::stage::Stage;
