@@ -126,7 +126,7 @@ fn answer_lost(fault: Fault, call: usize, policy: &str) -> Option<Stage> {
     stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
     let created = |stage: &Stage| tagged(stage).len() > before.len();
     stage.run_until(LONG, created).unwrap();
-    if !stage.fault.is_some_and(|(call, _)| call == stage.calls) {
+    if stage.fault.is_none_or(|(call, _)| call != stage.calls) {
         return None;
     }
     dismiss(&stage, &old).unwrap();
@@ -189,7 +189,7 @@ fn the_rest_of_a_slot_is_not_created_where_one_with_data_came_free_meanwhile() {
         let old = members(&stage).remove(0);
         stage.cloud.world().set_desired_capacity("cassandra", 2).unwrap();
         stage.run_until(LONG, half).unwrap();
-        if !stage.fault.is_some_and(|(call, _)| call == stage.calls) {
+        if stage.fault.is_none_or(|(call, _)| call != stage.calls) {
             continue;
         }
         found = true;

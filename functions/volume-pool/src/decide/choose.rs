@@ -21,12 +21,12 @@ pub(super) fn decide(
     now: Timestamp,
     claim: &Claim,
     place: &Place,
-    action: Action,
+    action: &Action,
 ) -> Decision {
     let (Some(zone), Some(policy)) = (&seen.zone, &claim.policy) else {
         return commit(None, Reason::RecordsDisagree);
     };
-    if let Some(waiting) = paused(zone, place, &action) {
+    if let Some(waiting) = paused(zone, place, action) {
         return waiting;
     }
     let fresh = fresh(policy, zone, now);
@@ -42,9 +42,9 @@ pub(super) fn decide(
         let forced = grow::forced(claim, policy, now);
         let coming = zone.coming.get(zone.unserved(now)).filter(|_| !forced);
         let Some(ComingMark { slot, holder, .. }) = coming else {
-            let waiter = Waiter { claim, place, zone, policy, action: &action };
+            let waiter = Waiter { claim, place, zone, policy, action };
             let waiting = grow::decide(waiter, seen, now, zone.free.len(), alarms);
-            return timeout::after_wait(seen, (claim, &action), policy, now, waiting);
+            return timeout::after_wait(seen, (claim, action), policy, now, waiting);
         };
         let reason = Reason::WaitingForSlot { slot: slot.clone(), holder: holder.clone() };
         rest(true, Some(action.clone()), reason)
@@ -54,7 +54,7 @@ pub(super) fn decide(
         decision(Step::Serve(place.clone()), Reason::EarlierWaiters { count: rank })
     };
     decision.alarms = alarms;
-    timeout::after_wait(seen, (claim, &action), policy, now, decision)
+    timeout::after_wait(seen, (claim, action), policy, now, decision)
 }
 
 /// While its pool is paused a launch waits, and its time is not held against it: whoever paused the pool means it to wait.

@@ -52,7 +52,7 @@ enum Prospect {
     /// None will.
     None,
     /// More is to be looked at first.
-    Look(Decision),
+    Look(Box<Decision>),
 }
 
 /// Nothing is free for the waiter and nothing is being released for it; `stale` free slots wait for a person's decision.
@@ -75,7 +75,7 @@ pub(super) fn decide(
         Prospect::Look(_) | Prospect::Comes(_) => None,
     };
     let mut decision = match prospect {
-        Prospect::Look(decision) => return decision,
+        Prospect::Look(decision) => return *decision,
         _ if forced(claim, policy, now) => intend(waiter, seen, pool, now),
         Prospect::Comes(reason) => rest(reason),
         Prospect::None if stale > 0 => rest(Reason::WaitingOnlyStale { count: stale })
@@ -137,7 +137,7 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
         || !forced(claim, policy, now)
             && (zone.unserved(now) < zone.coming.len()
                 || match prospect(waiter, seen, now) {
-                    Prospect::Look(decision) => return decision,
+                    Prospect::Look(decision) => return *decision,
                     Prospect::Comes(_) => true,
                     Prospect::None => false,
                 });
@@ -224,14 +224,14 @@ pub(super) fn for_nobody(
 /// goes for a volume of the pool that no record knows yet.
 fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect {
     let Waiter { claim, place, zone, .. } = waiter;
-    let look = |look| Prospect::Look(decision(Step::Look(look), Reason::LookForHolders));
+    let look = |look| Prospect::Look(Box::new(decision(Step::Look(look), Reason::LookForHolders)));
     let Some(held) = &seen.held else {
         return look(Look::Held(place.clone()));
     };
     let Some(members) = &seen.members else {
         return match seen.described.group_instance.as_ref() {
             Some(shown) => look(Look::Group(shown.group.clone())),
-            None => Prospect::Look(rest(true, None, Reason::NotInGroup)),
+            None => Prospect::Look(Box::new(rest(true, None, Reason::NotInGroup))),
         };
     };
     let slots = held.iter().map(|mark| {

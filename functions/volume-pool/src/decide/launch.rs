@@ -88,7 +88,7 @@ fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Actio
             _ => commit(None, Reason::RecordsDisagree),
         },
         Some((claim, Phase::Waiting { place, .. })) => {
-            choose::decide(subject, seen, now, claim, place, action)
+            choose::decide(subject, seen, now, claim, place, &action)
         }
         Some((claim, Phase::Leased { .. })) => match &seen.slot {
             Some(slot) if transition::holds(claim, slot) => {

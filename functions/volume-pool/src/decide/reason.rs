@@ -466,7 +466,7 @@ pub enum Alarm {
         /// Why.
         why: GiveUp,
     },
-    /// slot {slot} is held by {holder}, which Auto Scaling retains after its termination was abandoned; save what is on it, then terminate it (TerminateInstanceInAutoScalingGroup)
+    /// slot {slot} is held by {holder}, which Auto Scaling retains after its termination was abandoned; save what is on it, then terminate it by way of its group
     RetainedHolder {
         /// The slot.
         slot: SlotId,
