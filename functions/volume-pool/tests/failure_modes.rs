@@ -104,17 +104,22 @@ fn with_the_table_out_of_reach_nothing_is_changed_and_the_action_is_kept_alive()
 fn a_retained_instance_keeps_its_slot_and_its_volume() {
     let retained = || LifecycleState::Other("Terminating:Retained".to_owned());
     let mut holding = Situation::attached();
+    let mut situations = Vec::new();
     holding.shown_as(retained());
-    holding.settles(&Reason::NothingWaitedFor { state: retained().to_string() });
+    situations.push(holding);
     for mode in [LeaveMode::Stop, LeaveMode::Guest, LeaveMode::Detach, LeaveMode::Terminate] {
         let mut leaving = Situation::leaving(mode);
         leaving.subject.event = None;
         leaving.shown_as(retained());
-        let reason = Reason::WaitingForTermination { slot: slot_id(0) };
-        leaving.rests(None, &reason);
+        situations.push(leaving.clone());
         // Nor is a describe that shows it free enough, while the instance runs.
         leaving.show(available(1));
-        leaving.rests(None, &reason);
+        situations.push(leaving);
+    }
+    for situation in situations {
+        let decided = situation.decided();
+        assert!(matches!(decided.step, Step::Rest { .. }), "{:?}", decided.step);
+        assert!(matches!(decided.alarms.as_slice(), [Alarm::RetainedHolder { .. }]), "{decided:?}");
     }
 }
 

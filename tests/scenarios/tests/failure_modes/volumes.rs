@@ -68,17 +68,21 @@ fn a_volume_that_hangs_attaching_is_taken_off_and_attached_by_another_name() {
     assert_eq!(stage.claims().len(), 1, "no launch was given up: {:?}", reasons(&stage));
 }
 
-/// The instance takes no more volumes. An ABANDON would only launch another one that takes none either.
+/// The instance takes no more volumes, and another one may: but not one after the other without end.
 #[test]
-fn an_instance_that_takes_no_more_volumes_is_held_and_named_and_not_launched_over_and_over() {
+fn an_instance_that_takes_no_more_volumes_is_named_and_not_replaced_without_end() {
     let mut stage = Stage::new(Config { attachment_limit: 1, ..Config::default() }, BEGIN);
     let volume = tagged_volume(&stage, ZONE, &[]).unwrap();
     stage.run_for(Duration::from_secs(5)).unwrap();
     launch(&stage, 1, &[ZONE], POLICY);
     stage.run_for(Duration::from_mins(20)).unwrap();
-    assert_eq!(stage.claims().len(), 1, "launched again and again: {:?}", reasons(&stage));
-    only(&stage, LifecycleState::PendingWait);
-    assert!(alarms(&stage).contains(&"attach-refused"), "{:?}", alarms(&stage));
+    let held = only(&stage, LifecycleState::PendingWait);
+    assert_eq!(stage.claims().len(), 4, "three are given up: {:?}", reasons(&stage));
+    stage.run_for(Duration::from_hours(1)).unwrap();
+    assert_eq!(only(&stage, LifecycleState::PendingWait), held, "{:?}", reasons(&stage));
+    for alarm in ["attach-refused", "abandon-breaker"] {
+        assert!(alarms(&stage).contains(&alarm), "{:?}", alarms(&stage));
+    }
     assert_eq!(tagged(&stage), [volume]);
 }
 
