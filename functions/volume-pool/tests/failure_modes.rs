@@ -50,12 +50,10 @@ fn termination() -> (Subject, World) {
 
 /// Whether the table is asked.
 fn of_the_table(request: &Request) -> bool {
-    match request {
-        Request::Read { .. } | Request::Commit(_) | Request::Poke(..) | Request::TakePoke(..) => {
-            true
-        }
-        _ => false,
-    }
+    matches!(
+        request,
+        Request::Read { .. } | Request::Commit(_) | Request::Poke(..) | Request::TakePoke(..)
+    )
 }
 
 /// Once the table can't be reached, at whichever call, nothing more is changed in AWS; whoever waits is kept alive.

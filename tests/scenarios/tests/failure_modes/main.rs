@@ -36,9 +36,9 @@ fn launch(stage: &Stage, size: u32, zones: &[&str], policy: &str) {
 }
 
 /// The only instance of the group in this state.
-fn only(stage: &Stage, state: LifecycleState) -> String {
-    let found = instances(stage, "cassandra", state);
-    assert_eq!(found.len(), 1, "in {state:?}: {:?}", reasons(stage));
+fn only(stage: &Stage, wanted: LifecycleState) -> String {
+    let found = instances(stage, "cassandra", wanted);
+    assert_eq!(found.len(), 1, "in {wanted:?}: {:?}", reasons(stage));
     found.into_iter().next().unwrap()
 }
 

@@ -139,8 +139,8 @@ fn a_detachment_of_seventeen_minutes_is_seen_through_and_its_action_kept_alive()
     };
     stage.run_until(LONG, begun).unwrap();
     stage.run_for(Duration::from_mins(16)).unwrap();
-    let state = stage.cloud.world().member(&old).map(|(_, member)| member.state);
-    assert_eq!(state, Some(LifecycleState::TerminatingWait), "answered before the volume was off");
+    let shown = stage.cloud.world().member(&old).map(|(_, member)| member.state);
+    assert_eq!(shown, Some(LifecycleState::TerminatingWait), "answered before the volume was off");
     stage.run_until(LONG, |stage| replaced(stage, &old)).unwrap();
     assert_eq!((volumes_by_slot(&stage), tagged(&stage)), (before, vec![volume]));
 }
