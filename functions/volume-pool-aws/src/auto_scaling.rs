@@ -323,7 +323,7 @@ mod tests {
                 .build()
         };
         let limit = |heartbeat| hook(&theirs(heartbeat)).unwrap().unwrap().global_timeout;
-        assert_eq!(limit(30), Duration::from_secs(3000));
+        assert_eq!(limit(30), Duration::from_mins(50));
         assert_eq!(limit(7200), Duration::from_hours(48));
     }
 

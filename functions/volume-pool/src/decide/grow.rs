@@ -206,9 +206,10 @@ pub(super) fn for_nobody(
         let look = Look::SlotVolumes(slot.id.clone());
         return decision(Step::Look(look), Reason::LookForCreated { slot: slot.id.clone() });
     };
-    if let Some(volume) = found_as(found, unnamed) {
-        let reason = Reason::NoteVolume { volume: volume.id.clone() };
-        return commit(creation::note_volume(claim, slot, &unnamed.name, &volume.id, now), reason);
+    let answered = seen.answers.created.get(&unnamed.name);
+    if let Some(volume) = answered.or(found_as(found, unnamed).map(|found| &found.id)) {
+        let reason = Reason::NoteVolume { volume: volume.clone() };
+        return commit(creation::note_volume(claim, slot, &unnamed.name, volume, now), reason);
     }
     let some = planned.iter().any(|planned| planned.volume.is_some());
     if some && seen.answers.create_refused.is_empty() {
