@@ -145,7 +145,7 @@ impl Function {
             plan.instances.into_iter().map(|(instance, found)| Turn::Instance(instance, found));
         let turns: Vec<Turn> = instances.chain(plan.slots.into_iter().map(Turn::Slot)).collect();
         let found = turns.len();
-        let last = sweep::last_turn(deadline);
+        let last = sweep::last_turn(began, deadline);
         let ended = shell::in_turns(turns, &self.ports.clock, last, |turn| async move {
             match turn {
                 Turn::Instance(instance, found) => {

@@ -322,7 +322,13 @@ fn without_the_records_whatever_waits_is_kept_alive() {
 }
 
 #[test]
-fn the_last_turn_begins_before_the_functions_end() {
-    let last = volume_pool::sweep::last_turn(NOW);
-    assert!(NOW.since(last) >= Duration::from_secs(15));
+fn the_last_turn_begins_before_the_functions_end_and_however_little_time_it_has_after_its_beginning()
+ {
+    let began = NOW;
+    let last = |given| {
+        let deadline = began.plus(Duration::from_secs(given));
+        volume_pool::sweep::last_turn(began, deadline).since(began)
+    };
+    assert_eq!(last(60), Duration::from_secs(40));
+    assert_eq!(last(3), Duration::from_secs(2));
 }
