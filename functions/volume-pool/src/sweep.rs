@@ -320,7 +320,7 @@ pub fn jitter(number: usize, salt: u64) -> Duration {
 pub fn last_turn(began: Timestamp, deadline: Timestamp) -> Timestamp {
     const KEPT: Duration = Duration::from_secs(20);
     let left = deadline.since(began);
-    began.plus(left - KEPT.min(left / 3))
+    began.plus(left.saturating_sub(KEPT.min(left / 3)))
 }
 
 /// A number that differs between turns and between runs (FNV-1a).
