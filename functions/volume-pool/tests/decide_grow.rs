@@ -505,6 +505,14 @@ fn an_unanswered_creation_for_an_instance_that_is_gone_is_looked_for_and_then_ta
     situation.gives_transaction("note volume", &Reason::NoteVolume { volume: volume(9) });
 }
 
+#[test]
+fn what_ec2_created_for_an_instance_that_is_gone_is_noted_and_not_asked_for_again() {
+    let mut situation = gone(creating());
+    situation.seen.slot_volumes = Some(Vec::new());
+    situation.seen.answers.created.insert("data".parse().unwrap(), volume(9));
+    situation.gives_transaction("note volume", &Reason::NoteVolume { volume: volume(9) });
+}
+
 // The hopeless wait.
 
 #[test]
