@@ -208,15 +208,7 @@ pub fn lease(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option
     if slot.state != SlotState::Free {
         return None;
     }
-    let mut leased = slot.clone();
-    leased.epoch += 1;
-    leased.state = SlotState::Leased { holder: claim.instance.clone() };
-    leased.remember_holder(&claim.instance);
-    leased.leased_at = Some(now);
-    reason.clone_into(&mut leased.reason);
-    let mut next = claim.clone();
-    next.phase = Phase::Leased { slot: slot.id.clone(), epoch: leased.epoch };
-    next.last_slot = Some(slot.id.clone());
+    let (leased, next) = in_lease(slot.clone(), claim, now, reason);
     Some(Transaction::new(
         "lease",
         vec![
@@ -464,6 +456,24 @@ fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {
         released_at: adoption.released_at,
         reason: "adopted: its volumes carry the pool's tag".to_owned(),
     }
+}
+
+/// The slot and the claim once the one holds the other, under the slot's next epoch.
+pub(crate) fn in_lease(
+    mut slot: Slot,
+    claim: &Claim,
+    now: Timestamp,
+    reason: &str,
+) -> (Slot, Claim) {
+    slot.epoch += 1;
+    slot.state = SlotState::Leased { holder: claim.instance.clone() };
+    slot.remember_holder(&claim.instance);
+    slot.leased_at = Some(now);
+    reason.clone_into(&mut slot.reason);
+    let mut holder = claim.clone();
+    holder.phase = Phase::Leased { slot: slot.id.clone(), epoch: slot.epoch };
+    holder.last_slot = Some(slot.id.clone());
+    (slot, holder)
 }
 
 /// Whether the claim and the slot name each other, under the same epoch.

@@ -2,7 +2,7 @@
 //! were asked for and by which tokens, so a crash at any point leaks none. The zone's count in the pool's record is
 //! raised with the intent, which keeps the zone below its maximum whoever creates at the same time.
 
-use super::{Expect, Transaction, Write, held_mark, moved, put_pool, put_slot};
+use super::{Expect, Transaction, Write, held_mark, in_lease, moved, put_pool, put_slot};
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
     Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
@@ -103,15 +103,7 @@ pub fn try_again(
 
 /// Gives the created slot to the claim that it was created for.
 pub fn created(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Option<Transaction> {
-    let mut leased = completed(claim, slot, now)?;
-    leased.epoch += 1;
-    leased.state = SlotState::Leased { holder: claim.instance.clone() };
-    leased.remember_holder(&claim.instance);
-    leased.leased_at = Some(now);
-    reason.clone_into(&mut leased.reason);
-    let mut next = claim.clone();
-    next.phase = Phase::Leased { slot: slot.id.clone(), epoch: leased.epoch };
-    next.last_slot = Some(slot.id.clone());
+    let (leased, next) = in_lease(completed(claim, slot, now)?, claim, now, reason);
     let mut writes = vec![held_mark(&leased, &claim.instance), put_slot(leased), moved(next, now)];
     writes.extend(claim.queued().map(|(place, since)| {
         Write::Delete(Key::Waiting(place.clone(), since, claim.instance.clone()))

@@ -1,10 +1,10 @@
 //! The transition by which an instance that runs already gets the slot that its volumes make, whole: slot, volumes' rows,
 //! pool and claim, or nothing of it.
 
-use super::{Adoption, Expect, Transaction, Write, adopted, held_mark, moved, put_pool};
+use super::{Adoption, Expect, Transaction, Write, adopted, held_mark, in_lease, moved, put_pool};
 use crate::ids::SlotId;
 use crate::policy::Policy;
-use crate::record::{Claim, HIGHEST_INDEX, Phase, Place, Pool, Record, SlotState, VolumeOwner};
+use crate::record::{Claim, HIGHEST_INDEX, Phase, Place, Pool, Record, VolumeOwner};
 use crate::time::Timestamp;
 
 /// Leases to an instance, whose claim is closed, the slot that the volumes on it make. The slot's name is that of the
@@ -32,16 +32,8 @@ pub fn enrol(
     }
     next.next_index = next.next_index.max(id.index + 1);
     *next.slots_per_zone.entry(place.zone.clone()).or_default() += 1;
-    let mut slot = adopted(id.clone(), &place.zone, adoption);
-    slot.epoch = 1;
-    slot.state = SlotState::Leased { holder: claim.instance.clone() };
-    slot.remember_holder(&claim.instance);
-    slot.leased_at = Some(now);
-    reason.clone_into(&mut slot.reason);
-    let mut leased = claim.clone();
-    leased.phase = Phase::Leased { slot: id.clone(), epoch: slot.epoch };
+    let (slot, mut leased) = in_lease(adopted(id, &place.zone, adoption), claim, now, reason);
     leased.policy = Some(policy.clone());
-    leased.last_slot = Some(id);
     let mut writes = put_pool(pool, next);
     writes.extend(slot.volumes.iter().map(|volume| {
         let owner = VolumeOwner { volume: volume.volume.clone(), slot: slot.id.clone() };
