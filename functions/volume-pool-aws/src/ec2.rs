@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{
 };
 use volume_pool::effect::Creation;
 use volume_pool::ids::{DeviceName, InstanceId, PoolName, SlotId, VolumeId};
-use volume_pool::observation::{Instance, Volume, VolumeState, tags};
+use volume_pool::observation::{Instance, Volume, tags};
 use volume_pool::ports::{Answer, PortError, Refusal, Volumes};
 use volume_pool::record::Place;
 
@@ -107,15 +107,11 @@ impl Volumes for Ec2 {
         Ok(found)
     }
 
-    async fn pool_volumes(
-        &self,
-        place: &Place,
-        state: &VolumeState,
-    ) -> Result<Vec<Volume>, PortError> {
+    async fn available_volumes(&self, place: &Place) -> Result<Vec<Volume>, PortError> {
         self.describe_volumes(vec![
             filter(&format!("tag:{}", tags::POOL), [&place.pool]),
             filter("availability-zone", [&place.zone]),
-            filter("status", [convert::volume_state_text(state)]),
+            filter("status", [aws_sdk_ec2::types::VolumeState::Available.as_str()]),
         ])
         .await
     }

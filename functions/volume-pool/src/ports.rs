@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::action::{Action, ActionResult};
 use crate::effect::Creation;
 use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
-use crate::observation::{GroupInstance, GroupView, Hook, Instance, Volume, VolumeState};
+use crate::observation::{GroupInstance, GroupView, Hook, Instance, Volume};
 use crate::record::{Key, List, Place, Record};
 use crate::time::Timestamp;
 use crate::transition::Transaction;
@@ -107,11 +107,10 @@ pub trait Volumes {
         ids: &[VolumeId],
     ) -> impl Future<Output = Result<BTreeMap<VolumeId, Volume>, PortError>> + Send;
 
-    /// `DescribeVolumes` for the volumes with the pool's tag in its zone and in this state, to the last page.
-    fn pool_volumes(
+    /// `DescribeVolumes` for the volumes with the pool's tag that are available in its zone, to the last page.
+    fn available_volumes(
         &self,
         place: &Place,
-        state: &VolumeState,
     ) -> impl Future<Output = Result<Vec<Volume>, PortError>> + Send;
 
     /// `DescribeVolumes` for every volume with the pool's tag, in all zones and states, to the last page.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::effect::Effect;
 use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
-use crate::observation::{Described, GroupView, Hook, Instance, Others, Volume, VolumeState};
+use crate::observation::{Described, GroupView, Hook, Instance, Others, Volume};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Key, List, Place, Record};
 use crate::transition::Transaction;
@@ -24,8 +24,8 @@ pub enum Request {
     Describe(InstanceId, Vec<VolumeId>),
     /// The hooks of a group.
     Hooks(GroupName),
-    /// The volumes of a pool in a zone that are in this state.
-    PoolVolumes(Place, VolumeState),
+    /// The volumes of a pool that are available in a zone.
+    AvailableVolumes(Place),
     /// Every volume of a pool.
     EveryPoolVolume(PoolName),
     /// The volumes that carry a slot's tag.
@@ -63,7 +63,7 @@ pub enum Response {
     Described(Described),
     /// To `Hooks`.
     Hooks(Vec<Hook>),
-    /// To `PoolVolumes`, `EveryPoolVolume`, `SlotVolumes` and `Volumes`.
+    /// To `AvailableVolumes`, `EveryPoolVolume`, `SlotVolumes` and `Volumes`.
     Volumes(Vec<Volume>),
     /// To `Group`.
     Group(GroupView),
@@ -116,7 +116,7 @@ impl Request {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
-            Self::PoolVolumes(..)
+            Self::AvailableVolumes(_)
             | Self::EveryPoolVolume(_)
             | Self::SlotVolumes(_)
             | Self::Volumes(_) => "ec2:DescribeVolumes",

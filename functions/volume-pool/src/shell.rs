@@ -94,8 +94,8 @@ where
             Response::Described(Described { group_instance, instance, volumes })
         }
         Request::Hooks(group) => Response::Hooks(actions.hooks(&group).await?),
-        Request::PoolVolumes(place, state) => {
-            Response::Volumes(volumes.pool_volumes(&place, &state).await?)
+        Request::AvailableVolumes(place) => {
+            Response::Volumes(volumes.available_volumes(&place).await?)
         }
         Request::Commit(transaction) => Response::Committed(leases.commit(&transaction).await?),
         Request::Poke(instance, guard) => Response::Poked(leases.poke(&instance, &guard).await?),

@@ -379,7 +379,7 @@ fn after_the_waiting_mark_is_written_the_world_is_observed_again_before_it_rests
             "commit enqueue",
             "describe",
             "read claim+group+pool+waiting+free+coming",
-            "look for volumes Available",
+            "look for available volumes",
             "read claim+group+pool+waiting+free+coming",
             "look at the pool",
             "read claim+group+pool+waiting+free+coming",

@@ -10,8 +10,7 @@ use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId};
 use volume_pool::observation::{
-    Attachment, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance, Volume, VolumeState,
-    tags,
+    Attachment, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance, Volume, tags,
 };
 use volume_pool::policy::Template;
 use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Volumes};
@@ -94,21 +93,11 @@ impl Volumes for InProcess {
         Ok(found)
     }
 
-    async fn pool_volumes(
-        &self,
-        place: &Place,
-        state: &VolumeState,
-    ) -> Result<Vec<Volume>, PortError> {
-        let status = match state {
-            VolumeState::Creating => "creating",
-            VolumeState::Available => "available",
-            VolumeState::InUse => "in-use",
-            VolumeState::Other(state) => state,
-        };
+    async fn available_volumes(&self, place: &Place) -> Result<Vec<Volume>, PortError> {
         self.every_volume(&[
             Filter::new(&format!("tag:{}", tags::POOL), place.pool.as_str()),
             Filter::new("availability-zone", place.zone.as_str()),
-            Filter::new("status", status),
+            Filter::new("status", "available"),
         ])
     }
 

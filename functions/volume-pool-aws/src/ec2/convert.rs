@@ -60,16 +60,6 @@ fn template(volume: &ec2::Volume) -> Result<Template, Unintelligible> {
     })
 }
 
-/// A volume state as the filter `status` spells it.
-pub(super) fn volume_state_text(state: &VolumeState) -> &str {
-    match state {
-        VolumeState::Creating => ec2::VolumeState::Creating.as_str(),
-        VolumeState::Available => ec2::VolumeState::Available.as_str(),
-        VolumeState::InUse => ec2::VolumeState::InUse.as_str(),
-        VolumeState::Other(other) => other,
-    }
-}
-
 /// An attachment. One to a resource that AWS manages names no instance and may lack the rest, and is kept all the
 /// same: the volume is taken.
 fn attachment(attachment: &ec2::VolumeAttachment) -> Result<Attachment, Unintelligible> {
@@ -230,8 +220,6 @@ mod tests {
     fn a_state_that_aws_adds_later_stays_what_it_is() {
         let volume = volume(&described().state("hibernating".into()).build()).unwrap();
         assert_eq!(volume.state, VolumeState::Other("hibernating".to_owned()));
-        assert_eq!(volume_state_text(&volume.state), "hibernating");
-        assert_eq!(volume_state_text(&VolumeState::InUse), "in-use");
     }
 
     #[test]

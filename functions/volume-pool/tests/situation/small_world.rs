@@ -129,8 +129,12 @@ impl World {
                     .collect(),
             }),
             Request::Hooks(_) => Response::Hooks(self.hooks.clone()),
-            Request::PoolVolumes(_, state) => Response::Volumes(
-                self.volumes.values().filter(|volume| volume.state == *state).cloned().collect(),
+            Request::AvailableVolumes(_) => Response::Volumes(
+                self.volumes
+                    .values()
+                    .filter(|volume| volume.state == VolumeState::Available)
+                    .cloned()
+                    .collect(),
             ),
             Request::EveryPoolVolume(_) => {
                 Response::Volumes(self.volumes.values().cloned().collect())
@@ -411,7 +415,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         }
         Request::Describe(..) => "describe".to_owned(),
         Request::Hooks(_) => "look at hooks".to_owned(),
-        Request::PoolVolumes(_, state) => format!("look for volumes {state:?}"),
+        Request::AvailableVolumes(_) => "look for available volumes".to_owned(),
         Request::EveryPoolVolume(_) => "look at the pool".to_owned(),
         Request::SlotVolumes(_) => "look for created volumes".to_owned(),
         Request::Volumes(_) => "look at volumes".to_owned(),

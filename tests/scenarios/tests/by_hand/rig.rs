@@ -279,8 +279,9 @@ impl Rig {
             Request::Group(name) => Response::Group(GroupView::unknown(name.clone())),
             Request::Others(_) => Response::Others(Others::default()),
             Request::Instances(_) => Response::Instances(BTreeMap::new()),
-            Request::PoolVolumes(_, state) => {
-                let shown = self.pool.iter().filter(|volume| volume.state == *state);
+            Request::AvailableVolumes(_) => {
+                let shown =
+                    self.pool.iter().filter(|volume| volume.state == VolumeState::Available);
                 Response::Volumes(shown.cloned().collect())
             }
             Request::Commit(transaction) => {

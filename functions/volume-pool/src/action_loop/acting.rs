@@ -1,0 +1,172 @@
+//! Decide, and carry one step out; what its answer means.
+
+use super::{ActionLoop, After, State};
+use crate::answers::Next;
+use crate::decide::{Decision, Effect, Look, Step, decide};
+use crate::ports::{Commit, Refusal};
+use crate::record::{List, Phase, Record};
+use crate::report::StepTaken;
+use crate::request::Request;
+use crate::time::Timestamp;
+use crate::transition::{Transaction, Write};
+
+impl ActionLoop {
+    pub(super) fn act(&mut self, now: Timestamp) -> Request {
+        let Decision { step, reason, alarms } = decide(&self.subject, &self.seen, now);
+        self.journal.alarms.extend(alarms);
+        if now >= self.allowance.stop_at && !matches!(step, Step::Rest { .. }) {
+            self.journal.steps.push(StepTaken::out_of_time(&reason));
+            return self.prepare_rest(true, None, "out of time: the next run goes on".to_owned());
+        }
+        self.journal.steps.push(StepTaken::new(&step, &reason));
+        if !self.guarded && needs_guard(&step) {
+            if let Some(group) = self.mode_unknown().cloned() {
+                self.state = State::Looking(Look::Hooks(group.clone()));
+                return Request::Hooks(group);
+            }
+            if !self.observes() {
+                return self.take_guard(now);
+            }
+        }
+        match step {
+            Step::Look(look) => {
+                let request = match &look {
+                    Look::Hooks(group) => Request::Hooks(group.clone()),
+                    Look::Candidates(place) => Request::AvailableVolumes(place.clone()),
+                    Look::Pool(pool) => Request::EveryPoolVolume(pool.clone()),
+                    Look::SlotVolumes(slot) => Request::SlotVolumes(slot.clone()),
+                    Look::Group(group) => Request::Group(group.clone()),
+                    Look::Others(instances) => Request::Others(instances.clone()),
+                    Look::Instances(instances) => Request::Instances(instances.clone()),
+                    Look::Held(place) => {
+                        Request::Read { keys: Vec::new(), lists: vec![List::Held(place.clone())] }
+                    }
+                };
+                self.state = State::Looking(look);
+                request
+            }
+            Step::Commit(transaction) => {
+                self.state = State::Committing(transaction.clone());
+                Request::Commit(transaction)
+            }
+            Step::Effect(effect) => {
+                self.seen.answers.sending(&effect);
+                self.state = State::Effecting(effect.clone());
+                Request::Effect(self.subject.instance.clone(), effect)
+            }
+            Step::Poll => self.pause(After::Observe),
+            Step::Serve(place) => {
+                self.state = State::Serving;
+                Request::Serve(place)
+            }
+            Step::Rest { work_left, heartbeat } => {
+                self.prepare_rest(work_left, heartbeat, reason.to_string())
+            }
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        transaction: &Transaction,
+        commit: Commit,
+        now: Timestamp,
+    ) -> Request {
+        match commit {
+            Commit::Conflict => {
+                if transaction.name == "lease" {
+                    self.seen.answers.lost_races += 1;
+                }
+                self.journal.lost_races += 1;
+                self.start_over(now)
+            }
+            Commit::Committed => {
+                self.remember(transaction);
+                self.progressed();
+                match transaction.name {
+                    "lease" | "enrol" | "begin release" => self.seen.answers.forget_evidence(),
+                    "try again" => self.seen.answers.forget_creations(),
+                    _ => {}
+                }
+                self.seen.answers.released.extend(transaction.released());
+                self.changed |= transaction.wakes.is_some()
+                    || matches!(transaction.name, "lease" | "created" | "quarantine");
+                let waiting = self.claim.as_ref().is_some_and(|claim| claim.waits().is_some());
+                match transaction.wakes.clone() {
+                    // Served before the action is answered: the waiters have waited long enough.
+                    Some(place) if !waiting && !self.seen.answers.served => {
+                        self.state = State::Serving;
+                        Request::Serve(place)
+                    }
+                    // It waits itself, or was started to serve: the others' turn comes after it.
+                    Some(place) => {
+                        self.wakes = Some(place);
+                        self.read_slot()
+                    }
+                    None => self.read_slot(),
+                }
+            }
+        }
+    }
+
+    pub(super) fn effected(
+        &mut self,
+        effect: Effect,
+        answer: Result<(), Refusal>,
+        now: Timestamp,
+    ) -> Request {
+        if let Err(refusal) = &answer {
+            self.journal.refusals.push(format!("{}: {refusal}", effect.call()));
+        }
+        let completes = matches!(effect, Effect::Complete(..)) && answer.is_ok();
+        let next = self.seen.answers.note(effect, answer, now);
+        if completes {
+            // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
+            self.journal.answered = self.seen.answers.completed.as_ref().map(|(_, result)| *result);
+            let leaving = matches!(self.phase(), Phase::Leaving { .. } | Phase::Creating { .. });
+            let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
+            return self.prepare_rest(leaving, None, why);
+        }
+        match next {
+            Next::ObserveLater => self.pause(After::Observe),
+            Next::Observe => self.describe(),
+        }
+    }
+
+    pub(super) fn progressed(&mut self) {
+        self.seen.answers.polls = 0;
+        self.seen.candidates = None;
+        self.seen.pool = None;
+        self.seen.slot_volumes = None;
+        self.seen.held = None;
+        self.seen.members = None;
+        self.seen.others = None;
+        self.seen.holders = None;
+    }
+
+    /// What a transaction has written is known to stand there: a conditional write is a read.
+    pub(super) fn remember(&mut self, transaction: &Transaction) {
+        if transaction.name == "adopt" {
+            return;
+        }
+        for write in &transaction.writes {
+            match write {
+                Write::Put(Record::Claim(claim), _) => self.claim = Some(claim.clone()),
+                Write::Put(Record::Slot(slot), _) => {
+                    self.slot = Some(slot.clone());
+                    self.journal.slot = Some(slot.id.clone());
+                }
+                Write::Put(..) | Write::Delete(_) => {}
+            }
+        }
+    }
+}
+
+/// Looking and waiting need no guard; everything else does. In mode observe the answer alone is sent without one.
+fn needs_guard(step: &Step) -> bool {
+    match step {
+        Step::Look(_) | Step::Poll | Step::Serve(_) => false,
+        Step::Commit(_) | Step::Effect(_) => true,
+        // Whoever must come back to it finds it by the open mark, which the guard brings.
+        Step::Rest { work_left, .. } => *work_left,
+    }
+}

@@ -1,0 +1,199 @@
+//! The guard, and the reads: records, then EC2 and Auto Scaling, then the same records again.
+
+use std::collections::BTreeMap;
+
+use super::{ActionLoop, State};
+use crate::action::Transition;
+use crate::decide::only_observes;
+use crate::event::LifecycleEvent;
+use crate::ids::GroupName;
+use crate::observation::Volume;
+use crate::policy::{Mode, Policy};
+use crate::record::{Claim, Guard, Key, List, Phase, Record, Slot};
+use crate::request::{Ending, Request};
+use crate::time::Timestamp;
+use crate::transition;
+use crate::zone::{Candidates, ZoneView};
+
+impl ActionLoop {
+    /// The claim is known: take the guard, or look first where nothing waits for this instance.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Request {
+        let me = &self.allowance.invocation;
+        let claim = self.claim.as_ref();
+        if let Some(guard) = claim.and_then(|claim| claim.guarded_by_other(me, now)) {
+            let guard = guard.invocation.clone();
+            self.state = State::Poking;
+            return Request::Poke(self.subject.instance.clone(), guard);
+        }
+        self.guarded = claim.is_some_and(|claim| transition::guarded_by(claim, me));
+        let open = claim.is_some_and(|claim| claim.open);
+        match (self.subject.event.is_some(), claim) {
+            // An instance that no record knows is none of ours: one read, and that was it. Unless it was found in one of
+            // our groups.
+            (false, None) if self.subject.found.is_none() => self.finish(Ending::Settled),
+            _ if self.guarded
+                || !(open || self.subject.event.is_some())
+                || self.observes()
+                || self.mode_unknown().is_some() =>
+            {
+                self.read_slot()
+            }
+            _ => self.take_guard(now),
+        }
+    }
+
+    /// Whether the policy that came with the event, or the hook's, asks for observation only. Then not even a guard is
+    /// written, unless something of an earlier time is still open.
+    pub(super) fn observes(&self) -> bool {
+        let by_hooks =
+            self.seen.hooks.as_ref().is_some_and(|hooks| only_observes(&self.subject, hooks));
+        let observes = match &self.subject.event {
+            // Its policy comes with the launch hook's events only.
+            Some(_) if self.terminating().is_some() => by_hooks,
+            Some(event) => Policy::parse(event.metadata.as_deref())
+                .is_ok_and(|policy| policy.mode == Mode::Observe),
+            // A policy on record comes first.
+            None => by_hooks && self.claim.as_ref().is_none_or(|claim| claim.policy.is_none()),
+        };
+        observes && self.idle()
+    }
+
+    /// The group whose hooks must tell whether it is only observed: a terminate event carries no policy, and an instance
+    /// that holds nothing has none on record.
+    pub(super) fn mode_unknown(&self) -> Option<&GroupName> {
+        let shown = self.seen.described.group_instance.as_ref().map(|shown| &shown.group);
+        let event = self.terminating().filter(|_| self.idle() && self.seen.hooks.is_none())?;
+        Some(shown.unwrap_or(&event.action.group))
+    }
+
+    /// Whether nothing is on record for the instance, or nothing that still matters.
+    fn idle(&self) -> bool {
+        self.claim.as_ref().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open)
+    }
+
+    fn terminating(&self) -> Option<&LifecycleEvent> {
+        let event = self.subject.event.as_ref();
+        event.filter(|event| event.action.transition == Transition::Terminating)
+    }
+
+    pub(super) fn take_guard(&mut self, now: Timestamp) -> Request {
+        let guard = Guard {
+            invocation: self.allowance.invocation.clone(),
+            until: self.allowance.guard_until,
+        };
+        let action = self.subject.event.as_ref().map(|event| &event.action);
+        let fresh = Claim::new(self.subject.instance.clone());
+        let transaction = transition::guard(self.claim.as_ref(), fresh, guard, action, now);
+        self.state = State::TakeGuard(transaction.clone());
+        Request::Commit(transaction)
+    }
+
+    pub(super) fn read_slot(&mut self) -> Request {
+        match self.claim.as_ref().and_then(Claim::slot) {
+            Some(slot) if self.slot.as_ref().map(|known| &known.id) != Some(slot) => {
+                let key = Key::Slot(slot.clone());
+                self.state = State::ReadSlot;
+                Request::Read { keys: vec![key], lists: Vec::new() }
+            }
+            Some(_) => self.describe(),
+            None => {
+                self.slot = None;
+                self.describe()
+            }
+        }
+    }
+
+    pub(super) fn describe(&mut self) -> Request {
+        let volumes = self.slot.iter().flat_map(Slot::every_volume).cloned().collect();
+        self.state = State::Describing;
+        Request::Describe(self.subject.instance.clone(), volumes)
+    }
+
+    /// An instance that holds nothing may have volumes of the pool all the same: what the records know of those is read next.
+    pub(super) fn look_for_own(&mut self, pool: &[Volume]) {
+        if matches!(self.phase(), Phase::Closed) {
+            let here = pool.iter().filter(|volume| {
+                let attachment = volume.attachment();
+                attachment.and_then(|it| it.instance.as_ref()) == Some(&self.subject.instance)
+            });
+            self.seen.candidates = Some(Candidates::new(here.cloned().collect()));
+        }
+    }
+
+    /// After EC2 and Auto Scaling were looked at, the records again, and what else the decision needs of them.
+    pub(super) fn reread(&mut self) -> Request {
+        let mut keys = vec![Key::Claim(self.subject.instance.clone())];
+        let group = self.seen.described.group_instance.as_ref();
+        keys.extend(group.map(|instance| Key::Group(instance.group.clone())));
+        let mut lists = Vec::new();
+        match self.phase() {
+            Phase::Closed => {
+                keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
+                let pool = self.seen.candidates.as_ref().and_then(Candidates::pool_name);
+                keys.extend(pool.map(Key::Pool));
+            }
+            Phase::Waiting { .. } | Phase::Creating { .. } => {}
+            Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => {
+                keys.push(Key::Slot(slot.clone()));
+            }
+        }
+        if let Some((place, _)) = self.claim.as_ref().and_then(Claim::waits) {
+            lists =
+                [List::Waiting, List::Free, List::Coming].map(|list| list(place.clone())).into();
+            keys.push(Key::Pool(place.pool.clone()));
+            keys.extend(self.claim.as_ref().and_then(Claim::slot).cloned().map(Key::Slot));
+            keys.extend(self.seen.candidates.iter().flat_map(Candidates::keys));
+        }
+        self.state = State::Rereading;
+        Request::Read { keys, lists }
+    }
+
+    pub(super) fn reread_done(
+        &mut self,
+        mut records: BTreeMap<Key, Record>,
+        lists: Vec<Vec<Record>>,
+        now: Timestamp,
+    ) -> Request {
+        let claim = self.taken_claim(&mut records);
+        let slot = self.taken_slot(&records);
+        if claim != self.claim || slot != self.slot {
+            // Somebody wrote in between: what EC2 showed may be older than what the records say now.
+            return self.start_over(now);
+        }
+        self.seen.claim.clone_from(&self.claim);
+        self.seen.slot.clone_from(&self.slot);
+        if let Some(slot) = &self.slot {
+            self.journal.slot = Some(slot.id.clone());
+        }
+        let pool = records.values().find_map(|record| match record {
+            Record::Pool(pool) => Some(pool.clone()),
+            _ => None,
+        });
+        let queued = self.claim.as_ref().and_then(Claim::waits);
+        self.seen.zone =
+            queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
+        self.seen.group = records.values().find_map(|record| match record {
+            Record::Group(group) => Some(group.clone()),
+            _ => None,
+        });
+        if let Some(candidates) = &mut self.seen.candidates {
+            candidates.note(records);
+        }
+        self.act(now)
+    }
+
+    pub(super) fn taken_claim(&self, records: &mut BTreeMap<Key, Record>) -> Option<Claim> {
+        match records.remove(&Key::Claim(self.subject.instance.clone())) {
+            Some(Record::Claim(claim)) => Some(claim),
+            Some(_) | None => None,
+        }
+    }
+
+    pub(super) fn taken_slot(&self, records: &BTreeMap<Key, Record>) -> Option<Slot> {
+        let id = self.claim.as_ref().and_then(Claim::slot)?;
+        match records.get(&Key::Slot(id.clone())) {
+            Some(Record::Slot(slot)) => Some(slot.clone()),
+            Some(_) | None => None,
+        }
+    }
+}
