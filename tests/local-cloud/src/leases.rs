@@ -87,7 +87,11 @@ impl LeaseStore for MemoryLeases {
             Write::Delete(_) => true,
         });
         if !holds {
-            return Ok(Commit::Conflict);
+            return Ok(if made_before(&items, transaction) {
+                Commit::Committed
+            } else {
+                Commit::Conflict
+            });
         }
         for write in &transaction.writes {
             match write {
@@ -141,6 +145,17 @@ fn written(write: &Write) -> (String, String) {
         Write::Put(record, _) => place(&record.key()),
         Write::Delete(key) => place(key),
     }
+}
+
+/// Whether every record that the transaction was to put under a condition stands there as it was to be: an attempt
+/// of the same transaction, whose reply was lost, has made it.
+fn made_before(items: &BTreeMap<(String, String), Item>, transaction: &Transaction) -> bool {
+    transaction.writes.iter().all(|write| match write {
+        Write::Delete(_) | Write::Put(_, Expect::Mark) => true,
+        Write::Put(record, _) => {
+            items.get(&place(&record.key())).is_some_and(|item| item.record == *record)
+        }
+    })
 }
 
 fn as_expected(item: Option<&Item>, expect: Expect) -> bool {

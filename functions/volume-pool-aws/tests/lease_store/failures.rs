@@ -30,7 +30,7 @@ async fn a_missing_table_is_denied_by_name() {
 async fn missing_credentials_are_denied_with_what_is_missing() {
     let table = Table::start().await;
     for client in [table.client_without_credentials(), table.client_with_an_empty_profile()] {
-        let error = LeaseTable::new(client, "leases").read(&[open(0).key()]).await.unwrap_err();
+        let error = LeaseTable::new(client, table.name()).read(&[open(0).key()]).await.unwrap_err();
         assert!(matches!(error, PortError::Denied { .. }), "{error}");
         assert!(error.to_string().contains("no usable credentials"), "{error}");
     }
@@ -48,6 +48,6 @@ async fn creating_the_table_again_keeps_what_it_holds() {
     let table = Table::start().await;
     let leases = table.leases();
     commit_all(&leases, [open(0)]).await;
-    volume_pool_aws::table::create(&table.client(), "leases").await.unwrap();
+    volume_pool_aws::table::create(&table.client(), table.name()).await.unwrap();
     assert_eq!(read_one(&leases, &open(0)).await, open(0));
 }

@@ -1,6 +1,7 @@
-//! A DynamoDB in process, and records to put into it.
+//! A DynamoDB in process, or another one that is told of, and records to put into it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -20,24 +21,38 @@ use crate::replies::Replies;
 /// The time of every test.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_469_400_123);
 
-/// A database with an empty table named `leases`, gone with the test's runtime.
+/// Names another implementation of DynamoDB, as in `http://127.0.0.1:4566`: the suite then runs over that one.
+const ELSEWHERE: &str = "STATEFUL_ASG_TEST_DYNAMODB";
+
+/// Keeps the tables of this run apart from each other.
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// An empty table, in a database that is gone with the test's runtime, or in the one that the environment names.
 pub(crate) struct Table {
     endpoint: String,
+    name: String,
 }
 
 impl Table {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let database = dynoxide::Database::memory().unwrap();
-        tokio::spawn(dynoxide::server::serve_on(listener, database));
-        let table = Self { endpoint };
-        volume_pool_aws::table::create(&table.client(), "leases").await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "there is no main to read it in")]
+        let elsewhere = std::env::var(ELSEWHERE);
+        let endpoint = match elsewhere {
+            Ok(endpoint) => endpoint,
+            Err(_) => serve().await,
+        };
+        let number = TABLES.fetch_add(1, Ordering::Relaxed);
+        let table = Self { endpoint, name: format!("leases-{}-{number}", std::process::id()) };
+        volume_pool_aws::table::create(&table.client(), &table.name).await.unwrap();
         table
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn leases(&self) -> LeaseTable {
-        LeaseTable::new(self.client(), "leases")
+        LeaseTable::new(self.client(), self.name())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -57,7 +72,7 @@ impl Table {
                 .retry_config(retries)
                 .interceptor(replies.clone())
         });
-        LeaseTable::new(client, "leases")
+        LeaseTable::new(client, self.name())
     }
 
     pub(crate) fn client_without_credentials(&self) -> Client {
@@ -72,7 +87,7 @@ impl Table {
 
     /// The item as it lies in the table.
     pub(crate) async fn item(&self, key: &Key) -> HashMap<String, AttributeValue> {
-        let get = self.client().get_item().table_name("leases").set_key(Some(attributes(key)));
+        let get = self.client().get_item().table_name(self.name()).set_key(Some(attributes(key)));
         get.send().await.unwrap().item.unwrap()
     }
 
@@ -80,7 +95,7 @@ impl Table {
     pub(crate) async fn set(&self, key: &Key, name: &str, value: AttributeValue) {
         self.client()
             .update_item()
-            .table_name("leases")
+            .table_name(self.name())
             .set_key(Some(attributes(key)))
             .update_expression("SET #name = :value")
             .expression_attribute_names("#name", name)
@@ -89,6 +104,14 @@ impl Table {
             .await
             .unwrap();
     }
+}
+
+async fn serve() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let database = dynoxide::Database::memory().unwrap();
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    endpoint
 }
 
 /// A client whose endpoint nobody listens on.

@@ -22,16 +22,30 @@ pub(crate) const CONTENDED: Reply = (
         "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"}]}"#,
 );
 
-/// Replaces the first replies and counts all.
+/// There were too many requests.
+pub(crate) const THROTTLED: Reply =
+    (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#);
+
+/// An earlier attempt at the same transaction, by the same client request token, is still under way.
+pub(crate) const IN_PROGRESS: Reply =
+    (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionInProgressException"}"#);
+
+/// Replaces some replies and counts all.
 #[derive(Debug, Clone)]
 pub(crate) struct Replies {
-    replaced: Vec<Reply>,
+    replaced: Vec<Option<Reply>>,
     received: Arc<AtomicUsize>,
 }
 
 impl Replies {
-    pub(crate) fn replacing(replaced: impl Into<Vec<Reply>>) -> Self {
-        Self { replaced: replaced.into(), received: Arc::default() }
+    /// Replaces the first ones.
+    pub(crate) fn replacing(replaced: impl IntoIterator<Item = Reply>) -> Self {
+        Self::some(replaced.into_iter().map(Some).collect())
+    }
+
+    /// Replaces those for which there is one.
+    pub(crate) fn some(replaced: Vec<Option<Reply>>) -> Self {
+        Self { replaced, received: Arc::default() }
     }
 
     /// How many replies there have been.
@@ -52,7 +66,7 @@ impl Intercept for Replies {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let number = self.received.fetch_add(1, Ordering::SeqCst);
-        if let Some((status, body)) = self.replaced.get(number) {
+        if let Some(Some((status, body))) = self.replaced.get(number) {
             let response = context.response_mut();
             *response.status_mut() = (*status).try_into()?;
             response.headers_mut().remove("content-length");
