@@ -53,6 +53,17 @@ pub enum EventError {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// It is said to be of one kind, and its transition is the other.
+    #[error(
+        "malformed {kind} event, at LifecycleTransition: it says {transition:?}; nothing was done, the reconcile run \
+         finds the instance"
+    )]
+    Contradiction {
+        /// The event's detail-type.
+        kind: String,
+        /// What its detail says.
+        transition: Transition,
+    },
     /// A field is not the name that it should be.
     #[error(
         "malformed {kind} event: {source}; nothing was done, the reconcile run finds the instance"
@@ -73,11 +84,12 @@ impl Event {
         }
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
         match (text("source"), text("detail-type")) {
-            (
-                _,
-                kind @ ("EC2 Instance-launch Lifecycle Action"
-                | "EC2 Instance-terminate Lifecycle Action"),
-            ) => lifecycle(kind, event, hook_prefix),
+            (_, kind @ "EC2 Instance-launch Lifecycle Action") => {
+                lifecycle(kind, Transition::Launching, event, hook_prefix)
+            }
+            (_, kind @ "EC2 Instance-terminate Lifecycle Action") => {
+                lifecycle(kind, Transition::Terminating, event, hook_prefix)
+            }
             (_, kind @ "EC2 Instance State-change Notification") => instance_state(kind, event),
             (_, "Scheduled Event") => Ok(Self::Schedule),
             (source, kind) => Ok(Self::Ignored(format!(
@@ -107,13 +119,24 @@ struct InstanceStateDetail {
     state: String,
 }
 
-fn lifecycle(kind: &str, event: &Value, hook_prefix: &str) -> Result<Event, EventError> {
+fn lifecycle(
+    kind: &str,
+    transition: Transition,
+    event: &Value,
+    hook_prefix: &str,
+) -> Result<Event, EventError> {
     let detail: LifecycleDetail = detail(kind, event)?;
     if !detail.lifecycle_hook_name.starts_with(hook_prefix) {
         return Ok(Event::Ignored(format!(
             "hook {:?} is not ours: its name does not start with {hook_prefix:?}",
             detail.lifecycle_hook_name
         )));
+    }
+    if detail.lifecycle_transition != transition {
+        return Err(EventError::Contradiction {
+            kind: kind.to_owned(),
+            transition: detail.lifecycle_transition,
+        });
     }
     let wrong = |source| EventError::Name { kind: kind.to_owned(), source };
     Ok(Event::Lifecycle(LifecycleEvent {
@@ -224,6 +247,14 @@ mod tests {
         event["detail"]["EC2InstanceId"] = json!("the third one");
         let error = Event::parse(&event, "stateful-asg").unwrap_err().to_string();
         assert!(error.contains("\"the third one\" is not an instance id"), "{error}");
+    }
+
+    #[test]
+    fn an_event_whose_transition_is_not_its_kinds_is_malformed() {
+        let mut event = launch();
+        event["detail-type"] = json!("EC2 Instance-terminate Lifecycle Action");
+        let error = Event::parse(&event, "stateful-asg").unwrap_err().to_string();
+        assert!(error.contains("LifecycleTransition: it says Launching"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,11 @@
 //! It must never be half understood: an unknown field or a value out of range refuses the whole policy, because a
 //! typo in a limit that passes unnoticed costs data or money.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod template;
+
+pub use template::Template;
+
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
@@ -138,33 +142,6 @@ pub struct VolumeSpec {
     pub template: Option<Template>,
 }
 
-/// What a new volume is created like (`CreateVolume`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Template {
-    /// `VolumeType`.
-    #[serde(rename = "type", default = "default_volume_type")]
-    pub volume_type: String,
-    /// `Size`, in GiB.
-    #[serde(rename = "sizeGiB")]
-    pub size_gib: u32,
-    /// `Iops`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub iops: Option<u32>,
-    /// `Throughput`, in MiB/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub throughput: Option<u32>,
-    /// `Encrypted`.
-    #[serde(default = "yes")]
-    pub encrypted: bool,
-    /// `KmsKeyId`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kms_key_id: Option<String>,
-    /// Further tags.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
-}
-
 /// Why a text is no policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum PolicyError {
@@ -283,12 +260,7 @@ impl Policy {
                 ));
             }
             if let Some(template) = &volume.template {
-                within(
-                    &format!("volumes[{index}].template.sizeGiB"),
-                    template.size_gib,
-                    1,
-                    65_536,
-                )?;
+                template.check(&format!("volumes[{index}].template"))?;
             }
         }
         Ok(())
@@ -321,15 +293,6 @@ const fn default_wait_seconds() -> u32 {
 
 const fn default_leave_seconds() -> u32 {
     300
-}
-
-const fn yes() -> bool {
-    true
-}
-
-fn default_volume_type() -> String {
-    // CreateVolume's own default is gp2.
-    "gp3".to_owned()
 }
 
 fn default_volumes() -> Vec<VolumeSpec> {
