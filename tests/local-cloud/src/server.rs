@@ -4,6 +4,7 @@
 //! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
 //! but a request without one is refused, as AWS does.
 
+mod body;
 pub(crate) mod calls;
 pub(crate) mod dynamo;
 pub(crate) mod faults;
@@ -14,7 +15,7 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -32,6 +33,7 @@ use crate::cloud::engine::Engine;
 use crate::cloud::tasks::Tasks;
 use crate::lambda::{Lambda, RunningSandbox};
 use crate::query::Params;
+use body::Body;
 use calls::{Call, CallLog, CallOutcome, Caller, Door};
 use dynamo::Dynamo;
 use faults::{FaultAction, Faults};
@@ -46,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What Systems Manager speaks.
 const SSM_CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Body>;
 
 /// Everything behind the address.
 #[derive(Debug)]
@@ -180,6 +182,11 @@ impl Doors {
                 self.came_to(number, CallOutcome::ReplyDropped);
                 return Err(Hangup);
             }
+            (Some(FaultAction::SlowBody(pause)), _) => {
+                let answer = self.carry_out(&target, parts, content, request_id).await;
+                self.came_to(number, CallOutcome::Answered(answer.status().as_u16()));
+                return Ok(answer.map(|body| body.in_halves(pause)));
+            }
             (Some(FaultAction::Delay(delay)), _) => sleep(delay).await,
             // A kill without a process cannot be: faults count the calls of processes only.
             (Some(FaultAction::KillBefore | FaultAction::KillAfter) | None, _) => {}
@@ -242,7 +249,7 @@ impl Doors {
                 });
             }
         };
-        let mut answer = Response::new(body(done.body));
+        let mut answer = Response::new(Body::whole(done.body));
         *answer.status_mut() =
             StatusCode::from_u16(done.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -266,8 +273,4 @@ fn caller(sandbox: &RunningSandbox) -> Caller {
         sandbox: sandbox.name(),
         request_id: sandbox.request_id(),
     }
-}
-
-fn body(text: String) -> Full<Bytes> {
-    Full::new(Bytes::from(text))
 }

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::Answer;
+use super::body::Body;
 
 /// What DynamoDB looks at.
 const PASSED_ON: [HeaderName; 4] = [
@@ -105,7 +106,7 @@ impl Dynamo {
         let (parts, answered) = connection.send_request(request).await?.into_parts();
         let answered = answered.collect().await?.to_bytes();
         self.idle().push(connection);
-        Ok(Response::from_parts(parts, Full::new(answered)))
+        Ok(Response::from_parts(parts, Body::whole(answered)))
     }
 
     /// Stops the server and its thread.

@@ -36,6 +36,8 @@ pub enum FaultAction {
     },
     /// The call waits before it has its effect.
     Delay(Duration),
+    /// The call has its effect, and the second half of the reply's body comes this much later.
+    SlowBody(Duration),
 }
 
 /// Names an armed fault.

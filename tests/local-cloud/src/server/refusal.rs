@@ -4,7 +4,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use super::{Answer, Door, SSM_CONTENT_TYPE, body};
+use super::body::Body;
+use super::{Answer, Door, SSM_CONTENT_TYPE};
 use crate::xml::Xml;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
@@ -35,7 +36,7 @@ impl Refusal {
             }
             None => ("text/xml", self.query(UNKNOWN, request_id)),
         };
-        let mut response = Response::new(body(text));
+        let mut response = Response::new(Body::whole(text));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -7,7 +7,8 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Answer, body};
+use super::Answer;
+use super::body::Body;
 use crate::lambda::{Invocation, Lambda, Outcome, RUNTIME_API_PATH};
 
 const VERSION: &str = "2018-06-01/runtime/";
@@ -71,7 +72,7 @@ fn split(path: &str) -> Option<(u64, &str)> {
 }
 
 fn event(invocation: &Invocation) -> Answer {
-    let mut response = Response::new(body(invocation.payload.to_string()));
+    let mut response = Response::new(Body::whole(invocation.payload.to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("lambda-runtime-deadline-ms", invocation.deadline_millis.into());
@@ -120,7 +121,7 @@ fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
 }
 
 fn reply(status: StatusCode, content: &Value) -> Answer {
-    let mut response = Response::new(body(content.to_string()));
+    let mut response = Response::new(Body::whole(content.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -114,6 +114,25 @@ async fn a_delayed_call_has_its_effect_although_its_caller_is_gone() {
 }
 
 #[tokio::test]
+async fn a_slow_body_comes_whole_in_the_end_and_its_caller_may_give_up_before() {
+    let (deployment, process) = busy().await;
+    let cloud = &deployment.cloud;
+    let slow = |pause| Fault { nth: 1, ..second_put(FaultAction::SlowBody(pause)) };
+    cloud.arm(slow(Duration::from_millis(1)));
+    let whole = put(cloud, &process.access_key, "first").await.unwrap();
+    assert_eq!((whole.status, whole.json()), (200, json!({})));
+
+    // The effect is there before the body is, and nobody needs to wait for that.
+    let fault = cloud.arm(slow(LIMIT * 10));
+    tokio::select! {
+        reply = put(cloud, &process.access_key, "second") => panic!("not slow: {reply:?}"),
+        there = cloud.wait_for(LIMIT, || is_there(cloud, "second").then_some(())) => there.unwrap(),
+    }
+    assert!(cloud.has_happened(fault));
+    deployment.shutdown().await;
+}
+
+#[tokio::test]
 async fn calls_are_logged_with_the_process_and_the_invocation_that_made_them() {
     let (deployment, process) = busy().await;
     let cloud = &deployment.cloud;
