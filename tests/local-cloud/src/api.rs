@@ -6,6 +6,7 @@ mod autoscaling_groups;
 mod autoscaling_hooks;
 mod autoscaling_instances;
 mod autoscaling_membership;
+mod autoscaling_refreshes;
 mod autoscaling_warm_pools;
 mod ec2_instances;
 mod ec2_modifications;
@@ -185,6 +186,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
 fn auto_scaling_operation(action: &str) -> Option<Operation> {
     Some(match action {
         "AttachInstances" => autoscaling_membership::attach_instances,
+        "CancelInstanceRefresh" => autoscaling_refreshes::cancel_instance_refresh,
         "CompleteLifecycleAction" => autoscaling_hooks::complete_lifecycle_action,
         "CreateAutoScalingGroup" => autoscaling_groups::create_auto_scaling_group,
         "CreateOrUpdateTags" => autoscaling_groups::create_or_update_tags,
@@ -194,6 +196,7 @@ fn auto_scaling_operation(action: &str) -> Option<Operation> {
         "DeleteWarmPool" => autoscaling_warm_pools::delete_warm_pool,
         "DescribeAutoScalingGroups" => autoscaling_groups::describe_auto_scaling_groups,
         "DescribeAutoScalingInstances" => autoscaling_instances::describe_auto_scaling_instances,
+        "DescribeInstanceRefreshes" => autoscaling_refreshes::describe_instance_refreshes,
         "DescribeLifecycleHookTypes" => autoscaling_hooks::describe_lifecycle_hook_types,
         "DescribeLifecycleHooks" => autoscaling_hooks::describe_lifecycle_hooks,
         "DescribeScalingActivities" => autoscaling_instances::describe_scaling_activities,
@@ -208,6 +211,7 @@ fn auto_scaling_operation(action: &str) -> Option<Operation> {
         "ResumeProcesses" => autoscaling_groups::resume_processes,
         "SetDesiredCapacity" => autoscaling_groups::set_desired_capacity,
         "SetInstanceHealth" => autoscaling_instances::set_instance_health,
+        "StartInstanceRefresh" => autoscaling_refreshes::start_instance_refresh,
         "SuspendProcesses" => autoscaling_groups::suspend_processes,
         "TerminateInstanceInAutoScalingGroup" => {
             autoscaling_instances::terminate_instance_in_auto_scaling_group

@@ -29,6 +29,8 @@ mod modifications;
 mod mounts;
 mod pace;
 mod places;
+mod refreshes;
+mod refreshing;
 mod replacements;
 mod scaling;
 mod spot;
@@ -68,6 +70,7 @@ pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
 pub use pace::{Pace, Step};
 pub use places::{DEFAULT_VPC, IMAGE, Place};
+pub use refreshes::{Exempt, InstanceRefresh, RefreshPreferences, RefreshStatus, RefreshView};
 pub use replacements::{MaintenanceChange, MaintenancePolicy, Successor};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
@@ -227,6 +230,7 @@ impl World {
             }
             Due::Forget(instance) => self.forget_instance(&instance),
             Due::ScalingPass(group) => self.scaling_pass(&group),
+            Due::Refresh { group, refresh } => self.refresh_due(&group, &refresh),
             Due::HealthCheck(group) => self.health_check(&group),
             Due::Member { group, instance } => self.member_due(&group, &instance),
             Due::SpotInterruption(instance) => self.spot_interrupted(&instance),

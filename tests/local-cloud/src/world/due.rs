@@ -30,6 +30,8 @@ pub(super) enum Due {
     SpotInterruption(String),
     /// A group compares what it has with what it wants.
     ScalingPass(String),
+    /// An instance refresh of a group goes on.
+    Refresh { group: String, refresh: String },
     /// A group looks at the health of its instances.
     HealthCheck(String),
     /// A group's instance takes its next lifecycle step.

@@ -21,6 +21,8 @@ mod modifications;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod refreshes;
+#[cfg(test)]
 mod replacements;
 #[cfg(test)]
 mod retention;

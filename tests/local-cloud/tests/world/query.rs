@@ -250,3 +250,47 @@ fn the_maintenance_policy_is_set_shown_checked_and_cleared() {
     assert_eq!(status, 200);
     assert!(!shown.contains("InstanceMaintenancePolicy"));
 }
+
+#[test]
+fn instance_refreshes_are_described_in_auto_scalings_shape_and_what_is_not_modelled_is_refused() {
+    let mut world = world();
+    group(&mut world, 1, &["a"], Vec::new());
+    pass(&mut world, 60);
+    let start = "AutoScalingGroupName=web&Preferences.MinHealthyPercentage=100\
+                 &Preferences.MaxHealthyPercentage=200&Preferences.StandbyInstances=Terminate";
+    for (extra, code) in [
+        ("&Strategy=ReplaceRootVolume", "ValidationError"),
+        ("&Preferences.AutoRollback=true", "ValidationError"),
+        ("&Preferences.BakeTime=60", "ValidationError"),
+        ("&Preferences.ScaleInProtectedInstances=Terminate", "ValidationError"),
+        ("&Preferences.CheckpointPercentages.member.1=50", "UnknownParameter"),
+        ("&DesiredConfiguration.LaunchTemplate.Version=2", "UnknownParameter"),
+    ] {
+        let response = scaling(&mut world, "StartInstanceRefresh", &format!("{start}{extra}"));
+        assert_eq!(refused(&response), (400, code), "{extra}");
+    }
+    let started = scaling(&mut world, "StartInstanceRefresh", start);
+    assert_eq!(started.status, 200, "{}", started.body);
+    let id = text(&started.body, "InstanceRefreshId").to_owned();
+    let again = scaling(&mut world, "StartInstanceRefresh", start);
+    assert_eq!(refused(&again), (400, "InstanceRefreshInProgress"));
+    let ids = format!("AutoScalingGroupName=web&InstanceRefreshIds.member.1={id}");
+    let found = scaling(&mut world, "DescribeInstanceRefreshes", &ids);
+    for (name, value) in [
+        ("InstanceRefreshId", id.as_str()),
+        ("Status", "Pending"),
+        ("PercentageComplete", "0"),
+        ("InstancesToUpdate", "1"),
+        ("MaxHealthyPercentage", "200"),
+        ("StandbyInstances", "Terminate"),
+        ("ScaleInProtectedInstances", "Wait"),
+    ] {
+        assert_eq!(text(&found.body, name), value, "{name}");
+    }
+    let cancel = "AutoScalingGroupName=web";
+    let cancelled = scaling(&mut world, "CancelInstanceRefresh", cancel);
+    assert_eq!(text(&cancelled.body, "InstanceRefreshId"), id);
+    pass(&mut world, 60);
+    let cancelled = scaling(&mut world, "CancelInstanceRefresh", cancel);
+    assert_eq!(refused(&cancelled), (400, "ActiveInstanceRefreshNotFound"));
+}
