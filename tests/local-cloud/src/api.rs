@@ -11,6 +11,7 @@ mod autoscaling_warm_pools;
 mod ec2_instances;
 mod ec2_modifications;
 mod ec2_places;
+mod ec2_root_volumes;
 mod ec2_tags;
 mod ec2_templates;
 mod ec2_volumes;
@@ -155,6 +156,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "AttachVolume" => ec2_volumes::attach_volume,
         "CreateLaunchTemplate" => ec2_templates::create_launch_template,
         "CreateLaunchTemplateVersion" => ec2_templates::create_launch_template_version,
+        "CreateReplaceRootVolumeTask" => ec2_root_volumes::create_replace_root_volume_task,
         "CreateTags" => ec2_tags::create_tags,
         "CreateVolume" => ec2_volumes::create_volume,
         "DeleteLaunchTemplate" => ec2_templates::delete_launch_template,
@@ -167,6 +169,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "DescribeInstances" => ec2_instances::describe_instances,
         "DescribeLaunchTemplateVersions" => ec2_templates::describe_launch_template_versions,
         "DescribeLaunchTemplates" => ec2_templates::describe_launch_templates,
+        "DescribeReplaceRootVolumeTasks" => ec2_root_volumes::describe_replace_root_volume_tasks,
         "DescribeSubnets" => ec2_places::describe_subnets,
         "DescribeTags" => ec2_tags::describe_tags,
         "DescribeVolumes" => ec2_volumes::describe_volumes,

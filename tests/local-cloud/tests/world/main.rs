@@ -27,6 +27,8 @@ mod replacements;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod root_replacements;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod spot;
