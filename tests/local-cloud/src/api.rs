@@ -6,10 +6,12 @@ mod autoscaling_groups;
 mod autoscaling_hooks;
 mod autoscaling_instances;
 mod autoscaling_membership;
+mod autoscaling_refreshes;
 mod autoscaling_warm_pools;
 mod ec2_instances;
 mod ec2_modifications;
 mod ec2_places;
+mod ec2_root_volumes;
 mod ec2_tags;
 mod ec2_templates;
 mod ec2_volumes;
@@ -154,6 +156,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "AttachVolume" => ec2_volumes::attach_volume,
         "CreateLaunchTemplate" => ec2_templates::create_launch_template,
         "CreateLaunchTemplateVersion" => ec2_templates::create_launch_template_version,
+        "CreateReplaceRootVolumeTask" => ec2_root_volumes::create_replace_root_volume_task,
         "CreateTags" => ec2_tags::create_tags,
         "CreateVolume" => ec2_volumes::create_volume,
         "DeleteLaunchTemplate" => ec2_templates::delete_launch_template,
@@ -166,6 +169,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "DescribeInstances" => ec2_instances::describe_instances,
         "DescribeLaunchTemplateVersions" => ec2_templates::describe_launch_template_versions,
         "DescribeLaunchTemplates" => ec2_templates::describe_launch_templates,
+        "DescribeReplaceRootVolumeTasks" => ec2_root_volumes::describe_replace_root_volume_tasks,
         "DescribeSubnets" => ec2_places::describe_subnets,
         "DescribeTags" => ec2_tags::describe_tags,
         "DescribeVolumes" => ec2_volumes::describe_volumes,
@@ -185,6 +189,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
 fn auto_scaling_operation(action: &str) -> Option<Operation> {
     Some(match action {
         "AttachInstances" => autoscaling_membership::attach_instances,
+        "CancelInstanceRefresh" => autoscaling_refreshes::cancel_instance_refresh,
         "CompleteLifecycleAction" => autoscaling_hooks::complete_lifecycle_action,
         "CreateAutoScalingGroup" => autoscaling_groups::create_auto_scaling_group,
         "CreateOrUpdateTags" => autoscaling_groups::create_or_update_tags,
@@ -194,6 +199,7 @@ fn auto_scaling_operation(action: &str) -> Option<Operation> {
         "DeleteWarmPool" => autoscaling_warm_pools::delete_warm_pool,
         "DescribeAutoScalingGroups" => autoscaling_groups::describe_auto_scaling_groups,
         "DescribeAutoScalingInstances" => autoscaling_instances::describe_auto_scaling_instances,
+        "DescribeInstanceRefreshes" => autoscaling_refreshes::describe_instance_refreshes,
         "DescribeLifecycleHookTypes" => autoscaling_hooks::describe_lifecycle_hook_types,
         "DescribeLifecycleHooks" => autoscaling_hooks::describe_lifecycle_hooks,
         "DescribeScalingActivities" => autoscaling_instances::describe_scaling_activities,
@@ -208,6 +214,7 @@ fn auto_scaling_operation(action: &str) -> Option<Operation> {
         "ResumeProcesses" => autoscaling_groups::resume_processes,
         "SetDesiredCapacity" => autoscaling_groups::set_desired_capacity,
         "SetInstanceHealth" => autoscaling_instances::set_instance_health,
+        "StartInstanceRefresh" => autoscaling_refreshes::start_instance_refresh,
         "SuspendProcesses" => autoscaling_groups::suspend_processes,
         "TerminateInstanceInAutoScalingGroup" => {
             autoscaling_instances::terminate_instance_in_auto_scaling_group

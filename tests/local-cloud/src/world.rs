@@ -29,7 +29,10 @@ mod modifications;
 mod mounts;
 mod pace;
 mod places;
+mod refreshes;
+mod refreshing;
 mod replacements;
+mod root_replacements;
 mod scaling;
 mod spot;
 mod status;
@@ -68,7 +71,9 @@ pub use modifications::{ModificationState, Shape, VolumeModification};
 pub use mounts::Filesystem;
 pub use pace::{Pace, Step};
 pub use places::{DEFAULT_VPC, IMAGE, Place};
+pub use refreshes::{Exempt, InstanceRefresh, RefreshPreferences, RefreshStatus, RefreshView};
 pub use replacements::{MaintenanceChange, MaintenancePolicy, Successor};
+pub use root_replacements::{ReplaceRoot, ReplacedRoot, RootReplacement, RootReplacementState};
 pub use scaling::{DesiredCapacity, GracePeriod};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
@@ -98,6 +103,7 @@ pub struct World {
     paces: BTreeMap<(String, Step), Pace>,
     instances: Lagged<Instance>,
     instance_tokens: BTreeMap<String, (RunInstances, Vec<String>)>,
+    root_replacements: BTreeMap<String, RootReplacement>,
     templates: BTreeMap<String, LaunchTemplate>,
     template_tokens: BTreeMap<String, (String, u64)>,
     groups: BTreeMap<String, Group>,
@@ -128,6 +134,7 @@ impl World {
             paces: BTreeMap::new(),
             instances: Lagged::new(lag),
             instance_tokens: BTreeMap::new(),
+            root_replacements: BTreeMap::new(),
             templates: BTreeMap::new(),
             template_tokens: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -216,6 +223,7 @@ impl World {
         match due {
             Due::VolumeCreated(volume) => self.volume_created(&volume),
             Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
+            Due::RootReplacement(task) => self.root_replacement_due(&task),
             Due::Modification(volume) => self.modification_due(&volume),
             Due::Attachment { volume, instance, generation } => {
                 self.attachment_due(&volume, &instance, generation);
@@ -227,6 +235,7 @@ impl World {
             }
             Due::Forget(instance) => self.forget_instance(&instance),
             Due::ScalingPass(group) => self.scaling_pass(&group),
+            Due::Refresh { group, refresh } => self.refresh_due(&group, &refresh),
             Due::HealthCheck(group) => self.health_check(&group),
             Due::Member { group, instance } => self.member_due(&group, &instance),
             Due::SpotInterruption(instance) => self.spot_interrupted(&instance),

@@ -275,7 +275,7 @@ impl World {
         self.generations
     }
 
-    fn remove_attachment(&mut self, volume: &str, instance: &str) {
+    pub(super) fn remove_attachment(&mut self, volume: &str, instance: &str) {
         let Some(found) = self.volumes.get_mut(volume, self.now) else {
             return;
         };

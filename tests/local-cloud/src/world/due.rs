@@ -16,6 +16,8 @@ pub(super) enum Due {
     VolumeDeleted(String),
     /// A modification of a volume reaches its next state.
     Modification(String),
+    /// The replacement of a root volume reaches its next state.
+    RootReplacement(String),
     /// An attachment reaches its next state, unless it has changed since.
     Attachment { volume: String, instance: String, generation: u64 },
     /// The workload mounts a volume, if it is still attached there.
@@ -30,6 +32,8 @@ pub(super) enum Due {
     SpotInterruption(String),
     /// A group compares what it has with what it wants.
     ScalingPass(String),
+    /// An instance refresh of a group goes on.
+    Refresh { group: String, refresh: String },
     /// A group looks at the health of its instances.
     HealthCheck(String),
     /// A group's instance takes its next lifecycle step.

@@ -224,6 +224,14 @@ pub enum ApiError {
     /// No such command on that instance, or not yet to be seen.
     #[error("The command ID and managed node ID you specified didn't match any invocations.")]
     InvocationDoesNotExist,
+    /// A group has one instance refresh at a time.
+    #[error(
+        "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."
+    )]
+    InstanceRefreshInProgress,
+    /// No instance refresh of the group is at work.
+    #[error("No in progress or pending Instance Refresh found for Auto Scaling group {0}")]
+    ActiveInstanceRefreshNotFound(String),
     /// A page token that no describe gave out.
     #[error("The token '{0}' is invalid")]
     InvalidNextToken(String),
@@ -274,6 +282,8 @@ impl ApiError {
             Self::GroupExists(_) => "AlreadyExists",
             Self::GroupInUse | Self::WarmPoolInUse => "ResourceInUse",
             Self::LimitExceeded(_) => "LimitExceeded",
+            Self::InstanceRefreshInProgress => "InstanceRefreshInProgress",
+            Self::ActiveInstanceRefreshNotFound(_) => "ActiveInstanceRefreshNotFound",
             Self::FilterLimitExceeded(..) => "FilterLimitExceeded",
             Self::UnknownOperation(_) => "UnknownOperationException",
             Self::SsmValidation(_) => "ValidationException",

@@ -136,6 +136,7 @@ impl World {
             maintenance: None,
             terminate_hook_abandon: None,
             warm_pool: None,
+            refreshes: Vec::new(),
             suspended: BTreeSet::new(),
             members: BTreeMap::new(),
             status: GroupStatus::Active,

@@ -12,6 +12,7 @@ use super::events::Subject;
 use super::filters::{Filter, Filtered, Page, PageRequest, check, passes};
 use super::hooks::Hook;
 use super::members::Member;
+use super::refreshes::InstanceRefresh;
 use super::replacements::MaintenancePolicy;
 use super::tags::Tags;
 use super::templates::TemplateReference;
@@ -28,12 +29,19 @@ pub enum Process {
     ReplaceUnhealthy,
     /// Evening out the zones.
     AzRebalance,
+    /// Going on with an instance refresh.
+    InstanceRefresh,
 }
 
 impl Process {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Launch, Self::Terminate, Self::ReplaceUnhealthy, Self::AzRebalance];
+    pub const ALL: [Self; 5] = [
+        Self::Launch,
+        Self::Terminate,
+        Self::ReplaceUnhealthy,
+        Self::AzRebalance,
+        Self::InstanceRefresh,
+    ];
 
     /// The process as the API writes it.
     pub fn as_str(self) -> &'static str {
@@ -42,6 +50,7 @@ impl Process {
             Self::Terminate => "Terminate",
             Self::ReplaceUnhealthy => "ReplaceUnhealthy",
             Self::AzRebalance => "AZRebalance",
+            Self::InstanceRefresh => "InstanceRefresh",
         }
     }
 
@@ -162,6 +171,8 @@ pub struct Group {
     pub terminate_hook_abandon: Option<TerminateHookAbandon>,
     /// Its warm pool.
     pub warm_pool: Option<WarmPool>,
+    /// Its instance refreshes, the latest last.
+    pub refreshes: Vec<InstanceRefresh>,
     /// Its suspended processes.
     pub suspended: BTreeSet<Process>,
     /// Its instances, by id.

@@ -213,7 +213,8 @@ impl World {
         Ok(id)
     }
 
-    fn set_delete_flag(&mut self, volume: &str, delete: bool) {
+    /// Whether termination deletes a volume, on each of its attachments.
+    pub(super) fn set_delete_flag(&mut self, volume: &str, delete: bool) {
         if let Some(found) = self.volumes.get_mut(volume, self.now) {
             for it in &mut found.attachments {
                 it.delete_on_termination = delete;

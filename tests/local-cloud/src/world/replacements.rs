@@ -35,36 +35,38 @@ impl MaintenanceChange {
         if (min_healthy, max_healthy) == (-1, -1) {
             return Ok(Self::Cleared);
         }
-        let refused = || {
-            ApiError::Validation(
-                "MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200, and \
-                 they must not differ by more than 100."
-                    .to_owned(),
-            )
-        };
-        let (min, max) =
-            (u32::try_from(min_healthy).map_err(|_| refused())?, u32::try_from(max_healthy));
-        let max = max.map_err(|_| refused())?;
-        if min > 100 || !(100..=200).contains(&max) || max - min > 100 {
-            return Err(refused());
-        }
-        Ok(Self::Set(MaintenancePolicy { min_healthy: min, max_healthy: max }))
+        let number = |percentage: i64| u32::try_from(percentage).unwrap_or(u32::MAX);
+        MaintenancePolicy::checked(number(min_healthy), number(max_healthy)).map(Self::Set)
     }
 }
 
 impl MaintenancePolicy {
-    /// Whether a replacement goes before what it replaces: it may exceed what is wanted.
+    /// A policy of these percentages, if they can be one.
+    pub(super) fn checked(min_healthy: u32, max_healthy: u32) -> Result<Self, ApiError> {
+        let bounded = min_healthy <= 100 && (100..=200).contains(&max_healthy);
+        if !bounded || max_healthy - min_healthy > 100 {
+            return Err(ApiError::Validation(
+                "MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200, and \
+                 they must not differ by more than 100."
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { min_healthy, max_healthy })
+    }
+
+    /// Whether a replacement goes before what it replaces: it may exceed what is wanted, or has to because nothing may
+    /// be missing (EC2 Auto Scaling User Guide, "How an instance refresh works").
     pub fn launches_first(self) -> bool {
-        self.max_healthy > 100
+        self.max_healthy > 100 || self.min_healthy == 100
     }
 
     /// The fewest healthy instances in service, of so many wanted.
-    fn floor(self, wanted: usize) -> usize {
+    pub(super) fn floor(self, wanted: usize) -> usize {
         wanted.saturating_mul(to_usize(self.min_healthy)).div_ceil(100)
     }
 
     /// The most instances, of so many wanted; one more than those at least, or nothing could be launched first.
-    fn ceiling(self, wanted: usize) -> usize {
+    pub(super) fn ceiling(self, wanted: usize) -> usize {
         let most = wanted.saturating_mul(to_usize(self.max_healthy)) / 100;
         most.max(wanted.saturating_add(1))
     }
@@ -104,12 +106,26 @@ impl World {
 
     /// Marks an instance to go after its replacement, if the maintenance policy has room for one more.
     pub(super) fn await_successor(&mut self, name: &str, instance: &str, reason: &'static str) {
-        let Some(group) = self.groups.get_mut(name) else {
+        let Some(group) = self.groups.get(name) else {
             return;
         };
         let wanted = group.wanted();
         let most = group.maintenance.map_or(wanted.saturating_add(1), |it| it.ceiling(wanted));
-        let room = wanted.saturating_add(group.awaiting()) < most;
+        self.mark_successor(name, instance, reason, most);
+    }
+
+    /// Marks an instance to go after its replacement, if the group then has no more than `most`.
+    pub(super) fn mark_successor(
+        &mut self,
+        name: &str,
+        instance: &str,
+        reason: &'static str,
+        most: usize,
+    ) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let room = group.wanted().saturating_add(group.awaiting()) < most;
         if let Some(member) = group.members.get_mut(instance)
             && member.successor == Successor::None
             && room
@@ -127,7 +143,8 @@ impl World {
         if group.suspended.contains(&Process::Terminate) {
             return;
         }
-        let serving = group.members.values().filter(|it| it.state == LifecycleState::InService);
+        // Where a refresh has a warm-up, what has only just come does not serve yet.
+        let serving = group.members.values().filter(|it| self.is_warmed_up(group, it));
         let unmarked = serving.filter(|it| it.successor == Successor::None).count();
         let marked: Vec<(String, &'static str)> = group
             .members

@@ -149,6 +149,10 @@ impl World {
         if group.status == GroupStatus::Deleting {
             return;
         }
+        self.refresh_step(name);
+        let Some(group) = self.groups.get(name) else {
+            return;
+        };
         // What waits for its successor no longer counts, so that the successor is launched.
         let wanted = group.wanted();
         let have = group.capacity().saturating_sub(group.awaiting());

@@ -21,9 +21,13 @@ mod modifications;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
+mod refreshes;
+#[cfg(test)]
 mod replacements;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod root_replacements;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use local_cloud::api::{Response, Service, handle};
 use local_cloud::query::Params;
 use local_cloud::world::World;
 
-use crate::staging::{group, new_volume, pass, world};
+use crate::staging::{group, new_volume, pass, running, world};
 
 fn ec2(world: &mut World, action: &str, body: &str) -> Response {
     handle(world, Service::Ec2, action, &Params::parse(body).unwrap(), "req-1")
@@ -249,4 +249,73 @@ fn the_maintenance_policy_is_set_shown_checked_and_cleared() {
     let (status, shown) = update("-1", "-1");
     assert_eq!(status, 200);
     assert!(!shown.contains("InstanceMaintenancePolicy"));
+}
+
+#[test]
+fn instance_refreshes_are_described_in_auto_scalings_shape_and_what_is_not_modelled_is_refused() {
+    let mut world = world();
+    group(&mut world, 1, &["a"], Vec::new());
+    pass(&mut world, 60);
+    let start = "AutoScalingGroupName=web&Preferences.MinHealthyPercentage=100\
+                 &Preferences.MaxHealthyPercentage=200&Preferences.StandbyInstances=Terminate";
+    for (extra, code) in [
+        ("&Strategy=ReplaceRootVolume", "ValidationError"),
+        ("&Preferences.AutoRollback=true", "ValidationError"),
+        ("&Preferences.BakeTime=60", "ValidationError"),
+        ("&Preferences.ScaleInProtectedInstances=Terminate", "ValidationError"),
+        ("&Preferences.CheckpointPercentages.member.1=50", "UnknownParameter"),
+        ("&DesiredConfiguration.LaunchTemplate.Version=2", "UnknownParameter"),
+    ] {
+        let response = scaling(&mut world, "StartInstanceRefresh", &format!("{start}{extra}"));
+        assert_eq!(refused(&response), (400, code), "{extra}");
+    }
+    let started = scaling(&mut world, "StartInstanceRefresh", start);
+    assert_eq!(started.status, 200, "{}", started.body);
+    let id = text(&started.body, "InstanceRefreshId").to_owned();
+    let again = scaling(&mut world, "StartInstanceRefresh", start);
+    assert_eq!(refused(&again), (400, "InstanceRefreshInProgress"));
+    let ids = format!("AutoScalingGroupName=web&InstanceRefreshIds.member.1={id}");
+    let found = scaling(&mut world, "DescribeInstanceRefreshes", &ids);
+    for (name, value) in [
+        ("InstanceRefreshId", id.as_str()),
+        ("Status", "Pending"),
+        ("PercentageComplete", "0"),
+        ("InstancesToUpdate", "1"),
+        ("MaxHealthyPercentage", "200"),
+        ("StandbyInstances", "Terminate"),
+        ("ScaleInProtectedInstances", "Wait"),
+    ] {
+        assert_eq!(text(&found.body, name), value, "{name}");
+    }
+    let cancel = "AutoScalingGroupName=web";
+    let cancelled = scaling(&mut world, "CancelInstanceRefresh", cancel);
+    assert_eq!(text(&cancelled.body, "InstanceRefreshId"), id);
+    pass(&mut world, 60);
+    let cancelled = scaling(&mut world, "CancelInstanceRefresh", cancel);
+    assert_eq!(refused(&cancelled), (400, "ActiveInstanceRefreshNotFound"));
+}
+
+#[test]
+fn root_volumes_are_replaced_in_ec2s_shape() {
+    let mut world = world();
+    let instance = running(&mut world, "a");
+    let create = format!(
+        "InstanceId={instance}&DeleteReplacedRootVolume=true\
+         &TagSpecification.1.ResourceType=replace-root-volume-task\
+         &TagSpecification.1.Tag.1.Key=why&TagSpecification.1.Tag.1.Value=patch"
+    );
+    let from_snapshot = format!("{create}&SnapshotId=snap-1");
+    let response = ec2(&mut world, "CreateReplaceRootVolumeTask", &from_snapshot);
+    assert_eq!(refused(&response), (400, "InvalidSnapshot.NotFound"));
+    let created = ec2(&mut world, "CreateReplaceRootVolumeTask", &create);
+    assert_eq!(created.status, 200, "{}", created.body);
+    assert_eq!(text(&created.body, "taskState"), "pending");
+    pass(&mut world, 60);
+    let filtered = format!("Filter.1.Name=instance-id&Filter.1.Value.1={instance}");
+    let found = ec2(&mut world, "DescribeReplaceRootVolumeTasks", &filtered);
+    let id = text(&created.body, "replaceRootVolumeTaskId");
+    assert_eq!(text(&found.body, "replaceRootVolumeTaskId"), id);
+    assert_eq!(text(&found.body, "taskState"), "succeeded");
+    assert_eq!(text(&found.body, "deleteReplacedRootVolume"), "true");
+    assert!(found.body.contains("<item><key>why</key><value>patch</value></item>"));
 }
