@@ -8,6 +8,8 @@
 //! been safe all along. What the stage itself can't make sense of is an error too, never passed over.
 
 mod conduct;
+mod delivery;
+mod faults;
 mod functions;
 mod safety;
 mod trace;
@@ -19,40 +21,24 @@ use volume_pool::Timestamp;
 use volume_pool::decide::Alarm;
 use volume_pool::event::Event;
 use volume_pool::invocation::LoopReport;
-use volume_pool::observation::InstanceState;
 use volume_pool::record::{Claim, Record, Slot, SlotState};
 
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
 use crate::world::{Config, LifecycleState, World};
 
+use delivery::Delivery;
 use functions::Running;
 use trace::Trace;
 
+pub use faults::{Chances, Fault, Mishap, Rate};
+
 /// What hook names of ours begin with.
 pub const HOOK_PREFIX: &str = "stateful-asg";
-/// How many milliseconds an event is under way, at least and at most.
-const DELIVERY_MILLIS: (u64, u64) = (100, 400);
 /// How often reconcile runs, and how long Lambda waits before it tries a failed event again.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Keeps what the stage draws apart from what the world draws from the same seed.
 const STAGE_SEED: u64 = 0x5354_4147_4500;
-
-/// What goes wrong with one call of an invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The function dies before the call is made.
-    DiesBefore,
-    /// The function dies after the call took effect, before its answer is seen.
-    DiesAfter,
-    /// The call takes effect, and its answer is lost.
-    LostReply,
-    /// The call takes no effect and is not answered: it was throttled, say.
-    Refused,
-    /// The call hangs until the function is ended at its timeout, and takes effect as late as a call under way then
-    /// can.
-    Hangs,
-}
 
 /// Whether a lifecycle action of ours may end by its timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +62,12 @@ pub struct Stage {
     pub copies: usize,
     /// What goes wrong, at the call of this number, counted over all invocations from 1.
     pub fault: Option<(usize, Fault)>,
+    /// What goes wrong by chance.
+    pub chances: Chances,
+    /// How many lifecycle actions of ours there were.
+    pub lifecycles: u64,
+    /// How often it did.
+    pub mishaps: BTreeMap<Mishap, u64>,
     /// Whether an event whose invocation died is tried again; reconcile runs in any case.
     pub retries: bool,
     /// Whether reconcile runs each minute.
@@ -108,14 +100,6 @@ pub struct Stage {
     trace: Trace,
 }
 
-/// An event on its way.
-#[derive(Debug, Clone)]
-struct Delivery {
-    event: Event,
-    /// Which attempt of Lambda's it is, from 1.
-    attempt: u32,
-}
-
 /// What is due next.
 #[derive(Debug, Clone, Copy)]
 enum Next {
@@ -134,6 +118,9 @@ impl Stage {
             call_millis: (5, 60),
             copies: 1,
             fault: None,
+            chances: Chances::default(),
+            lifecycles: 0,
+            mishaps: BTreeMap::new(),
             retries: true,
             reconciles: true,
             timeouts: Timeouts::Broken,
@@ -153,12 +140,6 @@ impl Stage {
             broken: Vec::new(),
             trace: Trace::default(),
         }
-    }
-
-    /// Delivers an event to the functions now.
-    pub fn deliver(&mut self, event: Event) {
-        let at = self.cloud.world().now();
-        self.deliver_at(at, Delivery { event, attempt: 1 });
     }
 
     /// Lets time pass until `done`, for at most `limit`. The error says what broke, or what was still missing.
@@ -269,45 +250,14 @@ impl Stage {
         }
     }
 
-    /// Takes the world's events, to be delivered, and what happened in it.
-    fn take_events(&mut self) -> Result<(), String> {
-        let (events, happenings) = {
-            let mut world = self.cloud.world();
-            (world.drain_events(), world.drain_happenings())
-        };
-        for happening in happenings {
-            self.watch(&happening);
-            self.trace.note(happening.at, happening.text);
-        }
-        for event in events {
-            let parsed = Event::parse(&event.body, HOOK_PREFIX)
-                .map_err(|error| format!("at {}: {error}: {}", event.at, event.body))?;
-            if wired(&parsed) && !(self.loses)(&parsed) {
-                for _ in 0..self.copies {
-                    let (least, most) = DELIVERY_MILLIS;
-                    let under_way = Duration::from_millis(self.rng.u64(least..=most));
-                    let delivery = Delivery { event: parsed.clone(), attempt: 1 };
-                    self.deliver_at(event.at.plus(under_way), delivery);
-                }
-            }
-        }
-        Ok(())
+    fn count(&mut self, mishap: Mishap) {
+        *self.mishaps.entry(mishap).or_default() += 1;
     }
 
-    fn deliver_at(&mut self, at: Timestamp, delivery: Delivery) {
-        self.sequence += 1;
-        self.deliveries.insert((at, self.sequence), delivery);
-    }
-}
-
-/// Whether the wiring sends such an event to a function.
-fn wired(event: &Event) -> bool {
-    match event {
-        Event::Lifecycle(_) => true,
-        Event::InstanceState { state, .. } => {
-            use InstanceState::{Running, Stopped, Terminated};
-            matches!(state, Running | Stopped | Terminated)
-        }
-        Event::Schedule | Event::Ignored(_) => false,
+    /// Some time, at most so long: short ones as often as long ones, whatever the scale.
+    fn up_to(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        let scale = self.rng.u32(0..=most.max(1).ilog2());
+        Duration::from_millis(self.rng.u64(0..=most >> scale))
     }
 }

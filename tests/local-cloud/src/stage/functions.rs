@@ -8,14 +8,16 @@ use volume_pool::drift::Inspection;
 use volume_pool::event::Event;
 use volume_pool::ids::{InstanceId, InvocationId, SlotId};
 use volume_pool::invocation::Invocation;
-use volume_pool::ports::{PortError, Ports};
+use volume_pool::ports::{Commit, PortError, Ports};
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
 
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
 
-use super::{Delivery, Fault, HOOK_PREFIX, MINUTE, Stage};
+use super::delivery::Delivery;
+use super::faults::{Fault, Mishap};
+use super::{HOOK_PREFIX, MINUTE, Stage};
 
 /// The timeout of the functions, and how long the last call of one may go on for.
 const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,6 +37,9 @@ pub(super) struct Running {
     deadline: Timestamp,
     /// Whether its call hangs: it is made when it is due, and nobody is there for the answer.
     hanging: bool,
+    /// Whether it stood still before this call, and whether it ever did.
+    frozen: bool,
+    was_frozen: bool,
     /// What Lambda tries again when the invocation dies or fails.
     delivery: Delivery,
 }
@@ -147,6 +152,8 @@ impl Stage {
             request,
             deadline,
             hanging: false,
+            frozen: false,
+            was_frozen: false,
             delivery: delivery.clone(),
         });
         Ok(())
@@ -180,17 +187,20 @@ impl Stage {
                 return Ok(());
             }
             _ if now >= running.deadline => {
-                self.broken.push(format!("invocation {number} did not end before its timeout"));
+                if !running.was_frozen {
+                    self.broken.push(format!("invocation {number} did not end before its timeout"));
+                }
                 self.try_again(&running);
                 return Ok(());
             }
             Request::Pause(_) => Response::Done,
             _ => {
-                self.calls += 1;
-                self.asked.push(what(&running.request));
+                if !running.frozen {
+                    self.calls += 1;
+                    self.asked.push(what(&running.request));
+                }
                 self.trace.call(now, number, what(&running.request));
-                let fault = self.fault.filter(|(call, _)| *call == self.calls);
-                match fault.map(|(_, fault)| fault) {
+                match self.goes_wrong(&mut running) {
                     None => self.carry_out(&running)?,
                     Some(fault) => {
                         self.trace.note(now, format!("{number}: {fault:?}"));
@@ -213,6 +223,17 @@ impl Stage {
         };
         self.running.push(running);
         Ok(())
+    }
+
+    /// What goes wrong with the call that is due. What stood still before it has had its share.
+    fn goes_wrong(&mut self, running: &mut Running) -> Option<Fault> {
+        if std::mem::take(&mut running.frozen) {
+            return None;
+        }
+        let set = self.fault.filter(|(call, _)| *call == self.calls).map(|(_, fault)| fault);
+        let fault = set.or_else(|| self.chances.with_call(&running.request, &mut self.rng))?;
+        self.count(Mishap::Call(fault));
+        Some(fault)
     }
 
     /// A call goes wrong. What the invocation is answered, if it lives on.
@@ -240,9 +261,23 @@ impl Stage {
                 let response = lost(&running);
                 return Ok(Some((running, response)));
             }
+            Fault::Denied => {
+                let (call, problem) = (running.request.call(), "denied, by the stage".to_owned());
+                return Ok(Some((running, Response::Failed(PortError::Denied { call, problem }))));
+            }
+            Fault::Conflict => {
+                return Ok(Some((running, Response::Committed(Commit::Conflict))));
+            }
             Fault::Hangs => {
                 running.hanging = true;
                 running.due = running.deadline.plus(OPERATION_TIMEOUT);
+                self.running.push(running);
+            }
+            Fault::Freezes => {
+                running.frozen = true;
+                running.was_frozen = true;
+                // Longer, and it is ended before it is at work again.
+                running.due = running.due.plus(self.up_to(FUNCTION_TIMEOUT));
                 self.running.push(running);
             }
         }

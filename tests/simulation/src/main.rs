@@ -1,0 +1,90 @@
+//! `simulation`: seed after seed, until one breaks something.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::Parser;
+use local_cloud::stage::Mishap;
+use simulation::{Cuts, Run, run};
+
+/// Runs the functions through random worlds, workloads and faults, one history for each seed, and asserts every safety
+/// rule after every step.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    /// The seeds, as in 0..1000.
+    #[arg(long, value_name = "A..B", default_value = "0..1000", value_parser = range)]
+    seeds: (u64, u64),
+    /// How many threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let parsed =
+        text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    parsed
+        .filter(|(from, to)| from < to)
+        .ok_or_else(|| "two numbers are expected, as in 0..1000".to_owned())
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    seeds: u64,
+    lifecycles: u64,
+    calls: u64,
+    mishaps: BTreeMap<Mishap, u64>,
+    failures: Vec<(u64, String)>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let began = Instant::now();
+    let next = AtomicU64::new(cli.seeds.0);
+    let sum = Mutex::new(Sum::default());
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cli.threads.unwrap_or(cores) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= cli.seeds.1 {
+                        break;
+                    }
+                    let done: Run = run(seed, &Cuts::default());
+                    let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    sum.seeds += 1;
+                    sum.lifecycles += done.lifecycles;
+                    sum.calls += done.calls;
+                    for (mishap, count) in done.mishaps {
+                        *sum.mishaps.entry(mishap).or_default() += count;
+                    }
+                    sum.failures.extend(done.failure.map(|failure| (seed, failure)));
+                }
+            });
+        }
+    });
+    let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let seconds = began.elapsed().as_secs_f64();
+    let mut out = std::io::stdout();
+    for (mishap, count) in &sum.mishaps {
+        let _ = writeln!(out, "{count:10} {mishap}");
+    }
+    for (seed, failure) in sum.failures.iter().take(3) {
+        let _ = writeln!(out, "seed {seed}: {failure}");
+    }
+    let failed: Vec<u64> = sum.failures.iter().map(|(seed, _)| *seed).collect();
+    let _ = writeln!(
+        out,
+        "{} seeds, {} lifecycles, {} calls in {seconds:.1} s: {:.0} lifecycles/s; failed: {failed:?}",
+        sum.seeds,
+        sum.lifecycles,
+        sum.calls,
+        sum.lifecycles as f64 / seconds
+    );
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
