@@ -16,6 +16,7 @@ use volume_pool::policy::Template;
 use volume_pool::ports::{Answer, Clock, LifecycleActions, PortError, Refusal, Volumes};
 use volume_pool::record::Place;
 
+use crate::gate::{Gate, Service};
 use crate::world::{
     self, ActionName, ApiError, Breadth, CreateVolume, Detachment, Filter, LifecycleResult,
     PageRequest, VolumeSpecification, World,
@@ -29,12 +30,18 @@ const FILTER_VALUES: usize = 200;
 pub struct InProcess {
     world: Arc<Mutex<World>>,
     pages: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    gate: Gate,
 }
 
 impl InProcess {
     /// A door to this world.
     pub fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), pages: Arc::default() }
+        Self { world: Arc::new(Mutex::new(world)), pages: Arc::default(), gate: Gate::default() }
+    }
+
+    /// The gate that its calls come by.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// How many pages of groups, instances and volumes were read so far, by call.
@@ -64,6 +71,7 @@ impl Volumes for InProcess {
         &self,
         ids: &[InstanceId],
     ) -> Result<BTreeMap<InstanceId, Instance>, PortError> {
+        self.gate.turn().await;
         let call = "ec2:DescribeInstances";
         let mut found = BTreeMap::new();
         for some in ids.chunks(FILTER_VALUES) {
@@ -83,6 +91,7 @@ impl Volumes for InProcess {
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, Volume>, PortError> {
+        self.gate.turn().await;
         let mut found = BTreeMap::new();
         for some in ids.chunks(FILTER_VALUES) {
             let values = some.iter().map(ToString::to_string).collect();
@@ -94,6 +103,7 @@ impl Volumes for InProcess {
     }
 
     async fn available_volumes(&self, place: &Place) -> Result<Vec<Volume>, PortError> {
+        self.gate.turn().await;
         self.every_volume(&[
             Filter::new(&format!("tag:{}", tags::POOL), place.pool.as_str()),
             Filter::new("availability-zone", place.zone.as_str()),
@@ -102,10 +112,12 @@ impl Volumes for InProcess {
     }
 
     async fn every_pool_volume(&self, pool: &PoolName) -> Result<Vec<Volume>, PortError> {
+        self.gate.turn().await;
         self.every_volume(&[Filter::new(&format!("tag:{}", tags::POOL), pool.as_str())])
     }
 
     async fn slot_volumes(&self, slot: &SlotId) -> Result<Vec<Volume>, PortError> {
+        self.gate.turn().await;
         self.every_volume(&[Filter::new(&format!("tag:{}", tags::SLOT), &slot.to_string())])
     }
 
@@ -195,6 +207,7 @@ impl InProcess {
         call: &'static str,
         breadth: Breadth,
     ) -> Result<MutexGuard<'_, World>, PortError> {
+        self.gate.admit(Service::Ec2, call)?;
         let mut world = self.world();
         let action = call.trim_start_matches("ec2:");
         world.admit_ec2(action, breadth).map_err(|error| unanswered(call, &error))?;
@@ -203,6 +216,7 @@ impl InProcess {
 
     /// The world for one call of Auto Scaling, if Auto Scaling takes it.
     fn auto_scaling(&self, call: &'static str) -> Result<MutexGuard<'_, World>, PortError> {
+        self.gate.admit(Service::AutoScaling, call)?;
         let mut world = self.world();
         let action = call.trim_start_matches("autoscaling:");
         world.admit_auto_scaling(action).map_err(|error| unanswered(call, &error))?;
@@ -236,6 +250,7 @@ impl LifecycleActions for InProcess {
         &self,
         instance: &InstanceId,
     ) -> Result<Option<GroupInstance>, PortError> {
+        self.gate.turn().await;
         let call = "autoscaling:DescribeAutoScalingInstances";
         let page = self
             .auto_scaling(call)?
@@ -248,6 +263,7 @@ impl LifecycleActions for InProcess {
         &self,
         ids: &[InstanceId],
     ) -> Result<BTreeMap<InstanceId, GroupInstance>, PortError> {
+        self.gate.turn().await;
         let call = "autoscaling:DescribeAutoScalingInstances";
         let mut found = BTreeMap::new();
         // `DescribeAutoScalingInstances` takes 50 ids.
@@ -266,15 +282,18 @@ impl LifecycleActions for InProcess {
     }
 
     async fn group(&self, group: &GroupName) -> Result<Option<GroupView>, PortError> {
+        self.gate.turn().await;
         let found = self.every_group(&[group.to_string()], &[])?;
         Ok(found.into_iter().next())
     }
 
     async fn enrolled_groups(&self) -> Result<Vec<GroupView>, PortError> {
+        self.gate.turn().await;
         self.every_group(&[], &[Filter::new("tag-key", tags::POOL)])
     }
 
     async fn hooks(&self, group: &GroupName) -> Result<Vec<Hook>, PortError> {
+        self.gate.turn().await;
         let call = "autoscaling:DescribeLifecycleHooks";
         let hooks = self
             .auto_scaling(call)?

@@ -10,12 +10,15 @@ use volume_pool::ports::{Commit, LeaseStore, Poke, PortError};
 use volume_pool::record::{Key, List, Record};
 use volume_pool::transition::{Expect, MOST_WRITES, Transaction, Write};
 
+use crate::gate::{Gate, Service};
+
 /// Records in memory.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLeases {
     items: Arc<Mutex<BTreeMap<(String, String), Item>>>,
     reads: Arc<AtomicUsize>,
     pages: Arc<AtomicUsize>,
+    gate: Gate,
 }
 
 /// What a page of DynamoDB's `Query` holds at most, in bytes.
@@ -28,6 +31,11 @@ struct Item {
 }
 
 impl MemoryLeases {
+    /// A store whose calls come by this gate.
+    pub fn behind(gate: Gate) -> Self {
+        Self { gate, ..Self::default() }
+    }
+
     /// Every record.
     pub fn records(&self) -> Vec<Record> {
         self.items().values().map(|item| item.record.clone()).collect()
@@ -51,6 +59,8 @@ impl MemoryLeases {
 
 impl LeaseStore for MemoryLeases {
     async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
+        self.gate.turn().await;
+        self.gate.admit(Service::DynamoDb, "dynamodb:BatchGetItem")?;
         self.reads.fetch_add(keys.len(), Ordering::Relaxed);
         let items = self.items();
         let found = keys
@@ -60,6 +70,8 @@ impl LeaseStore for MemoryLeases {
     }
 
     async fn list(&self, list: &List, limit: usize) -> Result<Vec<Record>, PortError> {
+        self.gate.turn().await;
+        self.gate.admit(Service::DynamoDb, "dynamodb:Query")?;
         let (partition, prefix) = (list.partition(), list.prefix());
         let items = self.items();
         let found = items
@@ -68,13 +80,12 @@ impl LeaseStore for MemoryLeases {
             .take(limit)
             .map(|(_, item)| item.record.clone());
         let found: Vec<Record> = found.collect();
-        // The items are somewhat smaller than this: no page is missed.
-        let size: usize = found.iter().map(|record| format!("{record:?}").len()).sum();
-        self.pages.fetch_add(1 + size / PAGE, Ordering::Relaxed);
+        self.pages.fetch_add(1 + size_of(&found) / PAGE, Ordering::Relaxed);
         Ok(found)
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {
+        self.gate.admit(Service::DynamoDb, "dynamodb:TransactWriteItems")?;
         let mut items = self.items();
         let keys: BTreeSet<(String, String)> = transaction.writes.iter().map(written).collect();
         if keys.len() != transaction.writes.len() || keys.len() > MOST_WRITES {
@@ -109,6 +120,7 @@ impl LeaseStore for MemoryLeases {
     }
 
     async fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> Result<Poke, PortError> {
+        self.gate.admit(Service::DynamoDb, "dynamodb:UpdateItem")?;
         match self.items().get_mut(&place(&Key::Claim(instance.clone()))) {
             Some(Item { record: Record::Claim(claim), poked })
                 if claim.guard.as_ref().is_some_and(|held| held.invocation == *guard) =>
@@ -125,6 +137,7 @@ impl LeaseStore for MemoryLeases {
         instance: &InstanceId,
         guard: &InvocationId,
     ) -> Result<(), PortError> {
+        self.gate.admit(Service::DynamoDb, "dynamodb:UpdateItem")?;
         let mut items = self.items();
         let item = items.get_mut(&place(&Key::Claim(instance.clone())));
         if let Some(Item { record: Record::Claim(claim), poked }) = item
@@ -134,6 +147,15 @@ impl LeaseStore for MemoryLeases {
         }
         Ok(())
     }
+}
+
+/// About how many bytes the records have as items, and rather more; nothing where they are far too few for a page.
+fn size_of(records: &[Record]) -> usize {
+    const FEW: usize = 100;
+    if records.len() <= FEW {
+        return 0;
+    }
+    records.iter().map(|record| format!("{record:?}").len()).sum()
 }
 
 fn place(key: &Key) -> (String, String) {

@@ -1,6 +1,7 @@
 //! .
 pub mod api;
 pub mod cloud;
+pub mod gate;
 pub mod in_process;
 mod lambda;
 pub mod leases;

@@ -9,8 +9,10 @@
 
 mod conduct;
 mod delivery;
+mod disturbances;
 mod faults;
 mod functions;
+mod invocations;
 mod safety;
 mod trace;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 use volume_pool::Timestamp;
 use volume_pool::decide::Alarm;
 use volume_pool::event::Event;
+use volume_pool::ids::SlotId;
 use volume_pool::invocation::LoopReport;
 use volume_pool::record::{Claim, Record, Slot, SlotState};
 
@@ -27,8 +30,11 @@ use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
 use crate::world::{Config, LifecycleState, World};
 
+use conduct::Observed;
 use delivery::Delivery;
-use functions::Running;
+use disturbances::Disturbances;
+use functions::Sweeping;
+use invocations::Running;
 use trace::Trace;
 
 pub use faults::{Chances, Fault, Mishap, Rate};
@@ -47,6 +53,8 @@ pub enum Timeouts {
     Broken,
     /// The scenario has reason to expect it.
     Expected,
+    /// Only where so much went wrong that nobody could come to it in time.
+    Explained,
 }
 
 /// The functions, the world and the records.
@@ -87,16 +95,23 @@ pub struct Stage {
     /// Volumes that people have taken from instances in service: what these lack is not for the functions to give.
     pub taken: BTreeSet<String>,
     running: Vec<Running>,
+    sweeps: Vec<Sweeping>,
     deliveries: BTreeMap<(Timestamp, u64), Delivery>,
     next_reconcile: Timestamp,
     sequence: u64,
     rng: fastrand::Rng,
     /// The attachments that the functions made, as volume and instance; those of people are none of theirs.
     attached: BTreeSet<(String, String)>,
-    /// Instances that were in service before their group had a hook of ours.
+    /// Instances whose group had no launch hook of ours, or was only observed, at any time of theirs.
     unenrolled: BTreeSet<String>,
+    observed: Observed,
     /// What was broken by a call or an event, and not by the state of things.
     broken: Vec<String>,
+    disturbances: Disturbances,
+    /// Since when each slot that is free has been.
+    free_since: BTreeMap<SlotId, Timestamp>,
+    /// Whether anything has changed since the rules were last looked at.
+    changed: bool,
     trace: Trace,
 }
 
@@ -105,6 +120,7 @@ pub struct Stage {
 enum Next {
     Delivery,
     Reconcile,
+    Sweep(u64),
     Invocation(u64),
 }
 
@@ -112,9 +128,10 @@ impl Stage {
     /// A stage on a new world.
     pub fn new(config: Config, now: Timestamp) -> Self {
         let rng = fastrand::Rng::with_seed(config.seed ^ STAGE_SEED);
+        let cloud = InProcess::new(World::new(config, now));
         Self {
-            cloud: InProcess::new(World::new(config, now)),
-            leases: MemoryLeases::default(),
+            leases: MemoryLeases::behind(cloud.gate().clone()),
+            cloud,
             call_millis: (5, 60),
             copies: 1,
             fault: None,
@@ -131,13 +148,18 @@ impl Stage {
             alarms: Vec::new(),
             taken: BTreeSet::new(),
             unenrolled: BTreeSet::new(),
+            observed: Observed::default(),
             running: Vec::new(),
+            sweeps: Vec::new(),
             deliveries: BTreeMap::new(),
             next_reconcile: now.plus(MINUTE),
             sequence: 0,
             rng,
             attached: BTreeSet::new(),
             broken: Vec::new(),
+            disturbances: Disturbances::default(),
+            free_since: BTreeMap::new(),
+            changed: false,
             trace: Trace::default(),
         }
     }
@@ -149,6 +171,8 @@ impl Stage {
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), String> {
         let end = self.cloud.world().now().plus(limit);
+        // Whoever called may have changed anything.
+        self.changed = true;
         while !done(self) {
             if self.step(end)? > end {
                 return Err(format!("not done after {limit:?}: {}", self.summary()));
@@ -160,6 +184,7 @@ impl Stage {
     /// Lets time pass.
     pub fn run_for(&mut self, duration: Duration) -> Result<(), String> {
         let end = self.cloud.world().now().plus(duration);
+        self.changed = true;
         while self.step(end)? <= end {}
         self.cloud.world().advance(end);
         self.take_events()
@@ -213,8 +238,12 @@ impl Stage {
         self.cloud.world().advance(at);
         if world_due == Some(at) {
             self.take_events()?;
+            self.changed = true;
         } else {
             self.take_turn(at)?;
+        }
+        if !std::mem::take(&mut self.changed) && self.broken.is_empty() {
+            return Ok(at);
         }
         let broken = self.violations();
         if broken.is_empty() {
@@ -229,7 +258,9 @@ impl Stage {
         let reconcile = self.reconciles.then_some((self.next_reconcile, Next::Reconcile));
         let running =
             self.running.iter().map(|running| (running.due, Next::Invocation(running.number)));
-        delivery.into_iter().chain(reconcile).chain(running)
+        let sweeps =
+            self.sweeps.iter().map(|sweep| (sweep.due, Next::Sweep(sweep.function.number)));
+        delivery.into_iter().chain(reconcile).chain(sweeps).chain(running)
     }
 
     /// One of those that are due at `at` has its turn.
@@ -246,6 +277,7 @@ impl Stage {
                 self.next_reconcile = at.plus(MINUTE);
                 self.begin(&Delivery { event: Event::Schedule, attempt: 1 })
             }
+            Next::Sweep(number) => self.sweep_on(number),
             Next::Invocation(number) => self.carry_on(number),
         }
     }

@@ -1,12 +1,14 @@
 //! Random worlds, workloads and faults from a seed, the functions in them in virtual time, every safety rule asserted.
 
-mod act;
+mod deeds;
 mod feature;
 mod liveness;
 mod plan;
+mod policies;
 mod run;
 mod setup;
 
-pub use feature::Feature;
-pub use plan::{Cuts, Plan};
+pub use feature::{Deed, Feature, Nature};
+pub use plan::{Cuts, GroupPlan, Plan, Step};
+pub use policies::PolicyPlan;
 pub use run::{Run, run};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local_cloud::stage::{Chances, Fault, Mishap, Stage, Timeouts};
-use local_cloud::world::{Config, LifecycleState};
+use local_cloud::stage::{Chances, Fault, Mishap, Rate, Stage, Timeouts};
+use local_cloud::world::{AbandonedLaunch, Config, Workload};
 use volume_pool::Timestamp;
 
-use crate::act::act;
-use crate::feature::Feature;
+use crate::deeds::{History, Undo, agents};
+use crate::feature::{Deed, Nature};
 use crate::liveness;
 use crate::plan::{Cuts, Plan};
 use crate::setup;
@@ -25,6 +25,8 @@ pub struct Run {
     pub calls: u64,
     /// How often what went wrong.
     pub mishaps: BTreeMap<Mishap, u64>,
+    /// How often what was done.
+    pub deeds: BTreeMap<Deed, u64>,
     /// What broke, if anything did.
     pub failure: Option<String>,
 }
@@ -33,56 +35,80 @@ pub struct Run {
 pub fn run(seed: u64, cuts: &Cuts) -> Run {
     let plan = Plan::of(seed, cuts);
     let mut stage = Stage::new(config(&plan), BEGIN);
-    let failure = story(&mut stage, &plan, cuts).err();
+    let mut deeds = BTreeMap::new();
+    let failure = story(&mut stage, &plan, cuts, &mut deeds).err();
     Run {
         lifecycles: stage.lifecycles,
         calls: u64::try_from(stage.calls).unwrap_or(u64::MAX),
         mishaps: stage.mishaps.clone(),
+        deeds,
         failure,
     }
 }
 
-fn story(stage: &mut Stage, plan: &Plan, cuts: &Cuts) -> Result<(), String> {
+fn story(
+    stage: &mut Stage,
+    plan: &Plan,
+    cuts: &Cuts,
+    deeds: &mut BTreeMap<Deed, u64>,
+) -> Result<(), String> {
     stage.chances = chances(plan);
-    stage.timeouts = Timeouts::Expected;
+    stage.timeouts = Timeouts::Explained;
     setup::build(stage, plan)?;
+    let rng = fastrand::Rng::with_seed(plan.seed);
+    let groups = plan.groups.clone();
+    let mut history =
+        History { stage, plan, groups, undo: Vec::new(), strangers: Vec::new(), rng };
+    for (index, group) in plan.groups.iter().enumerate().filter(|(_, it)| it.enrolled_later) {
+        let after = Duration::from_secs(60 + u64::from(group.size) * 60);
+        let at = history.stage.cloud.world().now().plus(after);
+        history.undo.push((at, Undo::Enrol(index)));
+    }
     for (number, step) in plan.steps.iter().enumerate() {
-        stage.run_for(step.after)?;
-        if plan.has(step.what) && !cuts.skipped.contains(&number) {
-            act(stage, step);
+        history.pass(step.after)?;
+        agents(history.stage, &mut fastrand::Rng::with_seed(step.seed));
+        if plan.does(step.deed) && !cuts.skipped.contains(&number) {
+            history.act(step);
+            *deeds.entry(step.deed).or_default() += 1;
         }
     }
-    liveness::check(stage, plan)
+    liveness::check(&mut history)
 }
 
 fn config(plan: &Plan) -> Config {
     let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x434f_4e46);
     let stale = Duration::from_millis(rng.u64(100..9_000));
     let late = Duration::from_millis(rng.u64(100..5_000));
+    let skips = plan.is(Nature::AbandonedSkips);
+    let idle = plan.is(Nature::IdleWorkload);
     Config {
         seed: plan.seed,
-        stale_describe: plan.has(Feature::StaleDescribes).then_some(stale),
-        late_actions: plan.has(Feature::LateActions).then_some(late),
+        stale_describe: plan.is(Nature::StaleDescribes).then_some(stale),
+        late_actions: plan.is(Nature::LateActions).then_some(late),
+        abandoned_launch: if skips {
+            AbandonedLaunch::SkipsTerminateHooks
+        } else {
+            AbandonedLaunch::RunsTerminateHooks
+        },
+        workload: if idle { Workload::Idle } else { Workload::Mounts },
         ..Config::default()
     }
 }
 
 fn chances(plan: &Plan) -> Chances {
-    let calls = Fault::ALL.into_iter().filter(|fault| plan.has(Feature::Calls(*fault)));
-    let rate = |feature, rate| if plan.has(feature) { rate } else { 0 };
+    let calls = Fault::ALL.into_iter().filter(|fault| plan.befalls(*fault));
+    let rate = |nature, rate: Rate| if plan.is(nature) { rate } else { 0 };
+    let skew = Duration::from_secs(u64::from(plan.is(Nature::ClockSkew)));
     Chances {
         calls: calls.map(|fault| (fault, plan.fault_rate)).collect(),
-        lost: rate(Feature::EventsLost, 1_000),
-        twice: rate(Feature::EventsTwice, 2_000),
-        late: rate(Feature::EventsLate, 1_000),
+        lost: rate(Nature::EventsLost, 1_000),
+        twice: rate(Nature::EventsTwice, 2_000),
+        late: rate(Nature::EventsLate, 1_000),
         latest: Duration::from_hours(2),
+        apart: rate(Nature::ReadsApart, 500),
+        sweep_reads: rate(Nature::SweepReads, 300),
+        sweep_dies: rate(Nature::SweepsDie, 100),
+        dies_whole: plan.is(Nature::DiesWhole),
+        skew,
     }
-}
-
-/// The instances of a group in service.
-pub(crate) fn in_service(stage: &Stage, group: &str) -> Vec<String> {
-    let world = stage.cloud.world();
-    let members = world.group(group).map(|group| group.members.clone()).unwrap_or_default();
-    let served = members.into_values().filter(|it| it.state == LifecycleState::InService);
-    served.map(|member| member.instance).collect()
 }

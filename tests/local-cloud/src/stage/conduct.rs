@@ -1,10 +1,13 @@
 //! What must hold at each call of ours when it is made, and of each event that happens: the rules that the state of
 //! things afterwards does not tell.
 
+use volume_pool::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
 use volume_pool::decide::Effect;
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
-use volume_pool::ids::{InstanceId, InvocationId, VolumeId};
+use volume_pool::ids::{InstanceId, InvocationId, SlotId, VolumeId};
 use volume_pool::observation::tags;
 use volume_pool::policy::{LeaveMode, Mode, Policy};
 use volume_pool::record::{Claim, Phase, SlotState};
@@ -12,29 +15,44 @@ use volume_pool::request::Request;
 
 use super::safety::{Book, lacking};
 use super::{HOOK_PREFIX, Stage, Timeouts};
-use crate::world::{self, Filesystem, Happening, World};
+use crate::world::{self, Filesystem, Happening, LifecycleState, World};
+
+/// Who makes a call.
+pub(super) struct Caller<'a> {
+    pub(super) name: &'a InvocationId,
+    /// When it read or wrote the records, if that was its last call.
+    pub(super) records_at: Option<Timestamp>,
+}
 
 impl Stage {
     /// Looks at a call that is about to be made.
-    pub(super) fn before_call(&mut self, request: &Request, me: &InvocationId) {
+    pub(super) fn before_call(&mut self, request: &Request, me: &Caller<'_>) {
         let Request::Effect(instance, effect) = request else {
             return;
         };
         let world = self.cloud.world();
         let found = self.leases.view(|records| {
             let book = Book::new(records);
-            let call = Call { world: &world, book: &book, instance };
+            let call =
+                Call { world: &world, book: &book, instance, unenrolled: &self.unenrolled };
+            let unread = me.records_at.is_none() && rests_on_records(effect);
+            let unread = unread.then(|| {
+                let (call, instance) = (effect.call(), instance);
+                format!("rules 6 and 11: {call} for {instance} without a look at the records right before")
+            });
             let ours = match effect {
                 Effect::Attach(volume, _) => call.attaches(volume),
                 Effect::Detach(volume) => call.detaches(volume),
                 Effect::Complete(action, result) => call.answers(action, *result),
-                Effect::Create(creation) => call.creates(creation),
-                Effect::KeepOnTermination(_)
-                | Effect::Stop
-                | Effect::Tag(..)
-                | Effect::Heartbeat(_) => None,
+                Effect::Create(creation) => call.creates(creation, |slot| {
+                    let since = self.free_since.get(slot);
+                    since.is_some_and(|since| me.records_at.is_some_and(|read| *since < read))
+                }),
+                Effect::Stop => call.stops(),
+                Effect::KeepOnTermination(_) | Effect::Tag(..) | Effect::Heartbeat(_) => None,
             };
-            call.unguarded(effect, me).into_iter().chain(ours).collect::<Vec<String>>()
+            let unguarded = call.unguarded(effect, me.name);
+            unguarded.into_iter().chain(unread).chain(ours).collect::<Vec<String>>()
         });
         drop(world);
         self.broken.extend(found);
@@ -49,7 +67,15 @@ impl Stage {
             .text
             .strip_prefix("hook ")
             .is_some_and(|text| text.starts_with(HOOK_PREFIX) && text.contains(" timed out for "));
-        if ours && self.timeouts == Timeouts::Broken {
+        if !ours {
+            return;
+        }
+        let broken = match self.timeouts {
+            Timeouts::Broken => true,
+            Timeouts::Expected => false,
+            Timeouts::Explained => self.unexplained(happening),
+        };
+        if broken {
             self.broken.push(format!("rule 9: {}", happening.text));
         }
     }
@@ -60,6 +86,8 @@ struct Call<'a> {
     world: &'a World,
     book: &'a Book<'a>,
     instance: &'a InstanceId,
+    /// Instances whose group did not have our hooks all the time, or was only observed for a time.
+    unenrolled: &'a BTreeSet<String>,
 }
 
 impl Call<'_> {
@@ -131,9 +159,18 @@ impl Call<'_> {
         })
     }
 
-    /// Rule 8: an empty volume is created only with its intent on record, within the zone's maximum, and where no slot
-    /// with data is free for the instance that it is for.
-    fn creates(&self, creation: &Creation) -> Option<String> {
+    /// Rule 5: an instance that does its work is not stopped.
+    fn stops(&self) -> Option<String> {
+        let (_, member) = self.world.member(self.instance.as_str())?;
+        let state = member.state;
+        let at_work = matches!(state, LifecycleState::InService | LifecycleState::Standby);
+        at_work
+            .then(|| format!("rule 5: {} is stopped while it is {}", self.instance, state.as_str()))
+    }
+
+    /// Rule 8: an empty volume is created only with its intent on record, and where no slot with data is free for the
+    /// instance that it is for. What came free after the records were read right before could not be seen.
+    fn creates(&self, creation: &Creation, was_there: impl Fn(&SlotId) -> bool) -> Option<String> {
         let Some(claim @ Claim { phase: Phase::Creating { place, since, slot, .. }, .. }) =
             self.claim()
         else {
@@ -151,7 +188,8 @@ impl Call<'_> {
             .book
             .slots
             .values()
-            .filter(|slot| slot.state == SlotState::Free && slot.place() == *place);
+            .filter(|slot| slot.state == SlotState::Free && slot.place() == *place)
+            .filter(|slot| was_there(&slot.id));
         let (earlier, free) = (earlier.count(), free.count());
         let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
         (!announced || !named || free > earlier).then(|| {
@@ -164,7 +202,7 @@ impl Call<'_> {
     fn answers(&self, action: &Action, result: ActionResult) -> Option<String> {
         if (action.transition, result) != (Transition::Launching, ActionResult::Continue)
             || action.destination.as_deref() == Some("WarmPool")
-            || observed(self.world, action.group.as_str())
+            || self.unenrolled.contains(self.instance.as_str())
         {
             return None;
         }
@@ -173,15 +211,36 @@ impl Call<'_> {
     }
 }
 
-/// Whether the policy of the group's launch hook asks for observation only.
-pub(super) fn observed(world: &World, group: &str) -> bool {
-    let hooks = world.describe_lifecycle_hooks(group, &[]).unwrap_or_default();
-    hooks
-        .iter()
-        .filter(|hook| {
+/// Whether a call may only follow upon the records: what is attached, detached, created and stopped is what they say.
+fn rests_on_records(effect: &Effect) -> bool {
+    match effect {
+        Effect::Attach(..)
+        | Effect::Detach(_)
+        | Effect::Create(_)
+        | Effect::Stop
+        | Effect::Complete(..) => true,
+        Effect::KeepOnTermination(_) | Effect::Tag(..) | Effect::Heartbeat(_) => false,
+    }
+}
+
+/// Which policies ask for observation only, each parsed once.
+#[derive(Debug, Default)]
+pub(super) struct Observed(BTreeMap<String, bool>);
+
+impl Observed {
+    /// Whether a policy of the group's launch hooks of ours asks for observation only.
+    pub(super) fn asks(&mut self, group: &world::Group) -> bool {
+        let launch = group.hooks.values().filter(|hook| {
             hook.name.starts_with(HOOK_PREFIX) && hook.transition == world::Transition::Launching
+        });
+        launch.filter_map(|hook| hook.metadata.as_ref()).any(|text| {
+            if let Some(known) = self.0.get(text) {
+                return *known;
+            }
+            let policy = Policy::parse(Some(text));
+            let asks = policy.is_ok_and(|policy| policy.mode == Mode::Observe);
+            self.0.insert(text.clone(), asks);
+            asks
         })
-        .any(|hook| {
-            Policy::parse(hook.metadata.as_deref()).is_ok_and(|policy| policy.mode == Mode::Observe)
-        })
+    }
 }

@@ -73,6 +73,16 @@ pub struct Chances {
     pub late: Rate,
     /// The most that it comes late by.
     pub latest: Duration,
+    /// The parts of a read are answered one after the other, and those of a sweep all the time, if this is above nothing.
+    pub apart: Rate,
+    /// A call of a sweep gets no answer.
+    pub sweep_reads: Rate,
+    /// The function dies while it sweeps, at each of its looks.
+    pub sweep_dies: Rate,
+    /// Whether a function that dies takes along everything that it is at work on.
+    pub dies_whole: bool,
+    /// How far the clocks of functions are off at most.
+    pub skew: Duration,
 }
 
 /// Something that went wrong, to be counted.
@@ -86,12 +96,25 @@ pub enum Mishap {
     EventTwice,
     /// An event came late.
     EventLate,
+    /// The parts of a read were answered one after the other.
+    ReadApart,
+    /// A call of a sweep got no answer.
+    SweepReadFails,
+    /// A sweep died.
+    SweepDies,
 }
 
 impl Mishap {
     /// Each of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::EventLost, Self::EventTwice, Self::EventLate];
+        let others = [
+            Self::EventLost,
+            Self::EventTwice,
+            Self::EventLate,
+            Self::ReadApart,
+            Self::SweepReadFails,
+            Self::SweepDies,
+        ];
         Fault::ALL.map(Self::Call).into_iter().chain(others)
     }
 }
@@ -110,6 +133,9 @@ impl fmt::Display for Mishap {
             Self::EventLost => "event lost",
             Self::EventTwice => "event delivered twice",
             Self::EventLate => "event late",
+            Self::ReadApart => "parts of a read answered one after the other",
+            Self::SweepReadFails => "read of a sweep failed",
+            Self::SweepDies => "function dies in a sweep",
         })
     }
 }

@@ -1,114 +1,171 @@
-//! The functions: what an event starts, and the calls of each invocation, one at a time, with what goes wrong.
+//! The functions: what an event starts, and reconcile's sweep, whose reads are answered one after the other.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use volume_pool::decide::{Effect, Subject};
+use volume_pool::decide::Subject;
 use volume_pool::drift::Inspection;
 use volume_pool::event::Event;
-use volume_pool::ids::{InstanceId, InvocationId, SlotId};
+use volume_pool::ids::{InstanceId, SlotId};
 use volume_pool::invocation::Invocation;
-use volume_pool::ports::{Commit, PortError, Ports};
-use volume_pool::request::{Ending, Request, Response};
-use volume_pool::{Allowance, Timestamp, shell};
+use volume_pool::ports::Ports;
+use volume_pool::sweep::Plan;
+use volume_pool::{Timestamp, shell};
 
+use crate::gate::Service;
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
 
 use super::delivery::Delivery;
-use super::faults::{Fault, Mishap};
-use super::{HOOK_PREFIX, MINUTE, Stage};
+use super::faults::{Mishap, happens};
+use super::invocations::{Function, Machine};
+use super::{HOOK_PREFIX, Stage};
 
 /// The timeout of the functions, and how long the last call of one may go on for.
-const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often Lambda tries an asynchronous event (`MaximumRetryAttempts` is 2).
-const ATTEMPTS: u32 = 3;
+pub(super) const FUNCTION_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many turns a read of a sweep waits for at most.
+const SWEEP_TURNS: u32 = 3;
 
-/// An invocation under way.
-#[derive(Debug)]
-pub(super) struct Running {
+/// A sweep that is being read.
+pub(super) struct Sweeping {
     pub(super) due: Timestamp,
-    pub(super) number: u64,
-    pub(super) name: InvocationId,
-    machine: Machine,
-    request: Request,
-    /// When Lambda ends it.
-    deadline: Timestamp,
-    /// Whether its call hangs: it is made when it is due, and nobody is there for the answer.
-    hanging: bool,
-    /// Whether it stood still before this call, and whether it ever did.
-    frozen: bool,
-    was_frozen: bool,
-    /// What Lambda tries again when the invocation dies or fails.
+    pub(super) function: Function,
+    reads: Pin<Box<dyn Future<Output = Swept> + Send>>,
     delivery: Delivery,
 }
 
-/// What runs: the loop for an instance, or reconcile's look at a free slot.
-#[derive(Debug)]
-enum Machine {
-    Loop(Box<Invocation>),
-    Inspection(Box<Inspection>),
+/// What a sweep found.
+struct Swept {
+    plan: Plan,
+    failures: Vec<String>,
 }
 
-impl Machine {
-    fn start(&mut self, now: Timestamp) -> Request {
-        match self {
-            Self::Loop(invocation) => invocation.start(now),
-            Self::Inspection(inspection) => inspection.start(),
-        }
-    }
-
-    fn resume(&mut self, response: Response, now: Timestamp) -> Request {
-        match self {
-            Self::Loop(invocation) => invocation.resume(response, now),
-            Self::Inspection(inspection) => inspection.resume(response, now),
-        }
+impl fmt::Debug for Sweeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweeping").field("due", &self.due).finish_non_exhaustive()
     }
 }
 
 impl Stage {
     /// Starts what an event asks for, as the functions do.
     pub(super) fn begin(&mut self, delivery: &Delivery) -> Result<(), String> {
-        let subject = |instance: &InstanceId| Subject {
-            instance: instance.clone(),
-            event: None,
-            hint: None,
-            found: None,
-            hook_prefix: HOOK_PREFIX.to_owned(),
-        };
+        let function = self.function();
         match &delivery.event {
             Event::Lifecycle(lifecycle) => {
-                let subject =
-                    Subject { event: Some(lifecycle.clone()), ..subject(&lifecycle.instance) };
-                self.start(subject, delivery)
+                let event = Some(lifecycle.clone());
+                let subject = Subject { event, ..subject(&lifecycle.instance) };
+                self.start(subject, delivery, function)
             }
             Event::InstanceState { instance, state } => {
                 let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
-                self.start(subject, delivery)
+                self.start(subject, delivery, function)
             }
             Event::Schedule => {
-                let now = self.cloud.world().now();
-                let swept = shell::sweep(&self.ports()).now_or_never();
-                let swept = swept.ok_or("the sweep does not read at once")?;
-                for failure in &swept.failures {
-                    self.trace.note(now, format!("the sweep can't read a part: {failure}"));
-                }
-                let plan = swept.plan(now);
-                for (instance, found) in plan.instances {
-                    let subject = Subject { found: Some(found), ..subject(&instance) };
-                    self.start(subject, delivery)?;
-                }
-                for slot in plan.slots {
-                    self.inspect(slot, delivery)?;
-                }
-                Ok(())
+                self.sweep(delivery, function);
+                self.sweep_on(function.number)
             }
             Event::Ignored(_) => Ok(()),
         }
     }
 
-    fn start(&mut self, subject: Subject, delivery: &Delivery) -> Result<(), String> {
+    /// A function's run that begins now.
+    fn function(&mut self) -> Function {
+        let now = self.cloud.world().now();
+        self.sequence += 1;
+        let skew = i64::try_from(self.chances.skew.as_millis()).unwrap_or(0);
+        Function {
+            number: self.sequence,
+            deadline: now.plus(FUNCTION_TIMEOUT),
+            skew: if skew == 0 { 0 } else { self.rng.i64(-skew..=skew) },
+        }
+    }
+
+    fn sweep(&mut self, delivery: &Delivery, function: Function) {
+        if self.cloud.gate().down().contains(&Service::AutoScaling) {
+            self.disturbed(None);
+        }
+        let (ports, now) = (self.ports(), function.reads(self.cloud.world().now()));
+        let reads = async move {
+            let swept = shell::sweep(&ports).await;
+            let plan = swept.plan(now);
+            shell::keep_alive(plan.keep_alive.clone(), HOOK_PREFIX, &ports).await;
+            Swept { plan, failures: swept.failures.iter().map(ToString::to_string).collect() }
+        };
+        self.sweeps.push(Sweeping {
+            due: self.cloud.world().now(),
+            function,
+            reads: Box::pin(reads),
+            delivery: delivery.clone(),
+        });
+    }
+
+    /// Has a sweep read on. Once it has read everything, what it found gets its turns.
+    pub(super) fn sweep_on(&mut self, number: u64) -> Result<(), String> {
+        let index = self.sweeps.iter().position(|sweep| sweep.function.number == number);
+        let index = index.ok_or_else(|| format!("sweep {number} has vanished"))?;
+        let mut sweep = self.sweeps.swap_remove(index);
+        let now = self.cloud.world().now();
+        if now >= sweep.function.deadline {
+            return Ok(());
+        }
+        if happens(&mut self.rng, self.chances.sweep_dies) {
+            self.count(Mishap::SweepDies);
+            self.disturbed(None);
+            self.trace.note(now, format!("{number}: the sweep dies"));
+            return Ok(());
+        }
+        let turns = if self.chances.apart > 0 { SWEEP_TURNS } else { 0 };
+        let answered = self.poll(&mut sweep.reads, turns, self.chances.sweep_reads);
+        let Some(swept) = answered else {
+            sweep.due = now.plus(self.one_call());
+            self.sweeps.push(sweep);
+            return Ok(());
+        };
+        for failure in &swept.failures {
+            self.trace.note(now, format!("{number}: the sweep can't read a part: {failure}"));
+        }
+        for (instance, found) in swept.plan.instances {
+            let subject = Subject { found: Some(found), ..subject(&instance) };
+            self.start(subject, &sweep.delivery, sweep.function)?;
+        }
+        for slot in swept.plan.slots {
+            self.inspect(slot, &sweep.delivery, sweep.function)?;
+        }
+        Ok(())
+    }
+
+    /// Polls what reads, with the gate as narrow as this.
+    pub(super) fn poll<T>(
+        &mut self,
+        reads: &mut Pin<Box<dyn Future<Output = T> + Send>>,
+        turns: u32,
+        failing: u32,
+    ) -> Option<T> {
+        if turns > 0 || failing > 0 {
+            let rng = self.rng.fork();
+            self.cloud.gate().narrow(turns, failing, rng);
+        }
+        let polled = reads.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        for _ in 0..self.cloud.gate().widen() {
+            self.count(Mishap::SweepReadFails);
+            self.disturbed(None);
+        }
+        match polled {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    fn start(
+        &mut self,
+        subject: Subject,
+        delivery: &Delivery,
+        function: Function,
+    ) -> Result<(), String> {
         let what = match (&delivery.event, subject.found) {
             (Event::Lifecycle(event), _) => format!("{} event", event.action.hook),
             (Event::InstanceState { state, .. }, _) => format!("{state:?} event"),
@@ -116,203 +173,25 @@ impl Stage {
             (Event::Schedule | Event::Ignored(_), None) => "reconcile".to_owned(),
         };
         let what = format!("{what}, for {}", subject.instance);
-        self.run(&what, delivery, |allowance| {
+        let about = Some(subject.instance.clone());
+        self.run((&what, about), delivery, function, |allowance| {
             Machine::Loop(Box::new(Invocation::new(subject, allowance)))
         })
     }
 
-    fn inspect(&mut self, slot: SlotId, delivery: &Delivery) -> Result<(), String> {
-        let what = format!("reconcile looks at {slot}");
-        self.run(&what, delivery, |_| Machine::Inspection(Box::new(Inspection::new(slot))))
-    }
-
-    fn run(
+    fn inspect(
         &mut self,
-        what: &str,
+        slot: SlotId,
         delivery: &Delivery,
-        machine: impl FnOnce(Allowance) -> Machine,
+        function: Function,
     ) -> Result<(), String> {
-        let now = self.cloud.world().now();
-        self.sequence += 1;
-        let number = self.sequence;
-        let name: InvocationId = format!("invocation-{number}")
-            .parse()
-            .map_err(|error| format!("the stage's own name is none: {error}"))?;
-        self.trace.note(now, format!("{number}: {what}"));
-        let deadline = now.plus(FUNCTION_TIMEOUT);
-        let allowance = Allowance::until(name.clone(), now, deadline, OPERATION_TIMEOUT);
-        let mut machine = machine(allowance);
-        let request = machine.start(now);
-        let due = now.plus(self.one_call());
-        self.running.push(Running {
-            due,
-            number,
-            name,
-            machine,
-            request,
-            deadline,
-            hanging: false,
-            frozen: false,
-            was_frozen: false,
-            delivery: delivery.clone(),
-        });
-        Ok(())
+        let what = format!("reconcile looks at {slot}");
+        self.run((&what, None), delivery, function, |_| {
+            Machine::Inspection(Box::new(Inspection::new(slot)))
+        })
     }
 
-    /// Carries one request of an invocation out, and takes the next.
-    pub(super) fn carry_on(&mut self, number: u64) -> Result<(), String> {
-        let index = self.running.iter().position(|running| running.number == number);
-        let mut running = self
-            .running
-            .swap_remove(index.ok_or_else(|| format!("invocation {number} has vanished"))?);
-        let now = self.cloud.world().now();
-        if running.hanging {
-            self.carry_out(&running)?;
-            self.try_again(&running);
-            return Ok(());
-        }
-        let response = match &running.request {
-            Request::Finish(outcome) => {
-                let failed = matches!(outcome.ending, Ending::Failed(_));
-                self.trace.note(now, format!("{number}: {:?}", outcome.ending));
-                if failed {
-                    self.try_again(&running);
-                }
-                match running.machine {
-                    Machine::Loop(invocation) => self.reports.extend(invocation.into_reports()),
-                    Machine::Inspection(inspection) => {
-                        self.alarms.extend(inspection.alarms().iter().cloned());
-                    }
-                }
-                return Ok(());
-            }
-            _ if now >= running.deadline => {
-                if !running.was_frozen {
-                    self.broken.push(format!("invocation {number} did not end before its timeout"));
-                }
-                self.try_again(&running);
-                return Ok(());
-            }
-            Request::Pause(_) => Response::Done,
-            _ => {
-                if !running.frozen {
-                    self.calls += 1;
-                    self.asked.push(what(&running.request));
-                }
-                self.trace.call(now, number, what(&running.request));
-                match self.goes_wrong(&mut running) {
-                    None => self.carry_out(&running)?,
-                    Some(fault) => {
-                        self.trace.note(now, format!("{number}: {fault:?}"));
-                        match self.fail(running, fault)? {
-                            Some((failed, response)) => {
-                                running = failed;
-                                response
-                            }
-                            None => return Ok(()),
-                        }
-                    }
-                }
-            }
-        };
-        running.request = running.machine.resume(response, now);
-        running.due = match &running.request {
-            Request::Pause(pause) => now.plus(*pause),
-            Request::Finish(_) => now,
-            _ => now.plus(self.one_call()),
-        };
-        self.running.push(running);
-        Ok(())
-    }
-
-    /// What goes wrong with the call that is due. What stood still before it has had its share.
-    fn goes_wrong(&mut self, running: &mut Running) -> Option<Fault> {
-        if std::mem::take(&mut running.frozen) {
-            return None;
-        }
-        let set = self.fault.filter(|(call, _)| *call == self.calls).map(|(_, fault)| fault);
-        let fault = set.or_else(|| self.chances.with_call(&running.request, &mut self.rng))?;
-        self.count(Mishap::Call(fault));
-        Some(fault)
-    }
-
-    /// A call goes wrong. What the invocation is answered, if it lives on.
-    fn fail(
-        &mut self,
-        mut running: Running,
-        fault: Fault,
-    ) -> Result<Option<(Running, Response)>, String> {
-        let lost = |running: &Running| {
-            let (call, problem) = (running.request.call(), "timed out, by the stage".to_owned());
-            Response::Failed(PortError::Transient { call, problem })
-        };
-        match fault {
-            Fault::DiesBefore => self.try_again(&running),
-            Fault::DiesAfter => {
-                self.carry_out(&running)?;
-                self.try_again(&running);
-            }
-            Fault::LostReply => {
-                self.carry_out(&running)?;
-                let response = lost(&running);
-                return Ok(Some((running, response)));
-            }
-            Fault::Refused => {
-                let response = lost(&running);
-                return Ok(Some((running, response)));
-            }
-            Fault::Denied => {
-                let (call, problem) = (running.request.call(), "denied, by the stage".to_owned());
-                return Ok(Some((running, Response::Failed(PortError::Denied { call, problem }))));
-            }
-            Fault::Conflict => {
-                return Ok(Some((running, Response::Committed(Commit::Conflict))));
-            }
-            Fault::Hangs => {
-                running.hanging = true;
-                running.due = running.deadline.plus(OPERATION_TIMEOUT);
-                self.running.push(running);
-            }
-            Fault::Freezes => {
-                running.frozen = true;
-                running.was_frozen = true;
-                // Longer, and it is ended before it is at work again.
-                running.due = running.due.plus(self.up_to(FUNCTION_TIMEOUT));
-                self.running.push(running);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Makes a call, under the eyes of the rules.
-    fn carry_out(&mut self, running: &Running) -> Result<Response, String> {
-        let ports = self.ports();
-        self.before_call(&running.request, &running.name);
-        let volumes = self.cloud.world().volumes().count();
-        let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
-        let answered = carried.ok_or_else(|| {
-            format!("{} of invocation {} never ends", running.request.call(), running.number)
-        })?;
-        let creates = matches!(running.request, Request::Effect(_, Effect::Create(_)));
-        if !creates && self.cloud.world().volumes().count() != volumes {
-            let call = running.request.call();
-            self.broken.push(format!("rules 4 and 8: {call} changed how many volumes there are"));
-        }
-        Ok(answered.unwrap_or_else(Response::Failed))
-    }
-
-    /// Lambda tries an event again a minute after the function has failed or was ended, then after two; the schedule
-    /// comes anyway.
-    fn try_again(&mut self, running: &Running) {
-        let Delivery { event, attempt } = &running.delivery;
-        if self.retries && *event != Event::Schedule && *attempt < ATTEMPTS {
-            let ended = self.cloud.world().now().min(running.deadline);
-            let at = ended.plus(MINUTE * *attempt);
-            self.deliver_at(at, Delivery { event: event.clone(), attempt: attempt + 1 });
-        }
-    }
-
-    fn ports(&self) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
+    pub(super) fn ports(&self) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
         Ports {
             volumes: self.cloud.clone(),
             actions: self.cloud.clone(),
@@ -321,16 +200,18 @@ impl Stage {
         }
     }
 
-    fn one_call(&mut self) -> Duration {
+    pub(super) fn one_call(&mut self) -> Duration {
         let (least, most) = self.call_millis;
         Duration::from_millis(self.rng.u64(least..=most))
     }
 }
 
-/// A request in the words of the trace.
-fn what(request: &Request) -> &'static str {
-    match request {
-        Request::Commit(transaction) => transaction.name,
-        request => request.call(),
+fn subject(instance: &InstanceId) -> Subject {
+    Subject {
+        instance: instance.clone(),
+        event: None,
+        hint: None,
+        found: None,
+        hook_prefix: HOOK_PREFIX.to_owned(),
     }
 }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use volume_pool::Timestamp;
 use volume_pool::ids::{InstanceId, SlotId, VolumeId};
 use volume_pool::record::{Claim, Key, Phase, Record, Slot, SlotState};
 
-use super::conduct::observed;
 use super::{HOOK_PREFIX, Stage};
-use crate::world::{self, AttachmentState, LifecycleState, World};
+use crate::world::{self, AttachmentState, LifecycleState, Origin, Transition, World};
 
 /// The records, by what they are about.
 pub(super) struct Book<'a> {
@@ -28,6 +28,8 @@ impl<'a> Book<'a> {
         };
         for record in records {
             match record {
+                // There are many that have come to their end, and they say nothing.
+                Record::Claim(claim) if is_over(claim) => {}
                 Record::Claim(claim) => {
                     book.claims.insert(&claim.instance, claim);
                 }
@@ -44,7 +46,7 @@ impl<'a> Book<'a> {
                 | Record::Open(_) => {
                     book.marks.insert(record.key());
                 }
-                Record::Pool(_) | Record::Group(_) | Record::Known(_) => {}
+                Record::Pool(_) | Record::Group(_) | Record::Known(_) => (),
             }
         }
         book
@@ -57,13 +59,21 @@ impl Stage {
         let world = self.cloud.world();
         // Attachments that have ended are nobody's any more.
         self.attached.retain(|(volume, instance)| world.attachment(volume, instance).is_some());
-        let without_hooks = world.groups().filter(|group| !enrolled(group));
-        let members = without_hooks.flat_map(|group| group.members.keys().cloned());
-        self.unenrolled.extend(members);
+        for group in world.groups() {
+            let ours = enrolled(group) && !self.observed.asks(group);
+            // Whoever is put into a group from outside comes into service without hooks (`AttachInstances`).
+            let others = group.members.values().filter(|it| !ours || it.origin == Origin::Outside);
+            for member in others {
+                if !self.unenrolled.contains(&member.instance) {
+                    self.unenrolled.insert(member.instance.clone());
+                }
+            }
+        }
         let mut broken = self.broken.clone();
         broken.extend(world.violations());
         self.leases.view(|records| {
             let book = Book::new(records);
+            book.note_free(&mut self.free_since, world.now());
             book.one_holder_each(&mut broken);
             book.one_slot_each(&mut broken);
             book.marked(&mut broken);
@@ -76,6 +86,17 @@ impl Stage {
 }
 
 impl Book<'_> {
+    /// Notes since when each free slot has been free.
+    fn note_free(&self, since: &mut BTreeMap<SlotId, Timestamp>, now: Timestamp) {
+        let free = |id: &SlotId| self.slots.get(id).is_some_and(|it| it.state == SlotState::Free);
+        since.retain(|id, _| free(id));
+        for id in self.slots.keys().filter(|id| free(id)) {
+            if !since.contains_key(*id) {
+                since.insert((*id).clone(), now);
+            }
+        }
+    }
+
     /// Rule 1: one slot, one holder; one instance, one slot; and both say so, of the same epoch.
     fn one_holder_each(&self, broken: &mut Vec<String>) {
         let mut holders = BTreeSet::new();
@@ -216,7 +237,6 @@ impl Book<'_> {
                 if member.state == LifecycleState::InService
                     && running
                     && let Some(lacking) = lacking(world, self, &member.instance)
-                    && !observed(world, &group.name)
                     && !taken.iter().any(|volume| lacking.contains(volume))
                 {
                     broken.push(format!("rule 2: {} is in service {lacking}", member.instance));
@@ -226,9 +246,15 @@ impl Book<'_> {
     }
 }
 
-/// Whether the group has a hook of ours.
+fn is_over(claim: &Claim) -> bool {
+    claim.phase == Phase::Closed && !claim.open && claim.guard.is_none()
+}
+
+/// Whether the group has a launch hook of ours.
 fn enrolled(group: &world::Group) -> bool {
-    group.hooks.values().any(|hook| hook.name.starts_with(HOOK_PREFIX))
+    group.hooks.values().any(|hook| {
+        hook.name.starts_with(HOOK_PREFIX) && hook.transition == Transition::Launching
+    })
 }
 
 /// What an instance lacks to be in service.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use volume_pool::Timestamp;
+use volume_pool::request::Ending;
 
 use super::Stage;
 
@@ -35,6 +36,16 @@ impl Trace {
         self.push(at, Line::Call(invocation, call));
     }
 
+    /// Takes down how an invocation ended.
+    pub(super) fn ending(&mut self, at: Timestamp, invocation: u64, ending: &Ending) {
+        match ending {
+            Ending::Settled => self.call(at, invocation, "settled"),
+            Ending::WorkLeft => self.call(at, invocation, "work left"),
+            Ending::Busy => self.call(at, invocation, "busy"),
+            Ending::Failed(error) => self.note(at, format!("{invocation}: failed: {error}")),
+        }
+    }
+
     fn push(&mut self, at: Timestamp, line: Line) {
         if self.lines.len() == LINES {
             self.lines.pop_front();
@@ -57,7 +68,7 @@ impl fmt::Display for Trace {
 
 impl Stage {
     /// Where everybody stands.
-    pub(super) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let world = self.cloud.world();
         let mut lines = vec![format!("at {}", world.now())];
         for group in world.groups() {
