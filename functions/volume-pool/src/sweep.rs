@@ -60,7 +60,7 @@ pub struct Plan {
     pub instances: Vec<(InstanceId, Found)>,
     /// Free slots to be looked at: something is wrong with their volumes.
     pub slots: Vec<SlotId>,
-    /// Actions to be kept alive at once, because the records can't be read: instances that wait, by their groups.
+    /// Actions to be kept alive at once, because something can't be read: instances that wait, by their groups.
     pub keep_alive: BTreeMap<GroupName, Vec<(InstanceId, Transition)>>,
 }
 
@@ -292,10 +292,11 @@ impl Swept {
         drifted.map(|slot| slot.id.clone()).collect()
     }
 
-    /// While the records can't be read, whatever Auto Scaling shows waiting is kept alive: a heartbeat needs no guard.
+    /// While something can't be read, whatever Auto Scaling shows waiting is kept alive: a heartbeat needs no guard. The
+    /// loops may not come as far then, or know of no action but an earlier one.
     fn kept_alive(&self) -> BTreeMap<GroupName, Vec<(InstanceId, Transition)>> {
         let mut waiting: BTreeMap<GroupName, Vec<(InstanceId, Transition)>> = BTreeMap::new();
-        if self.open.is_some() {
+        if self.failures.is_empty() && self.open.is_some() {
             return waiting;
         }
         for (instance, member) in self.members() {

@@ -13,6 +13,7 @@ use volume_pool::observation::{
     InstanceState, LifecycleState, Volume, VolumeState, tags,
 };
 use volume_pool::policy::Template;
+use volume_pool::ports::PortError;
 use volume_pool::record::{HeldMark, OpenMark, Origin, Place, Slot, SlotState, SlotVolume};
 use volume_pool::sweep::{Found, Plan, PoolView, Swept};
 
@@ -319,6 +320,18 @@ fn without_the_records_whatever_waits_is_kept_alive() {
     let expected = vec![(id(4), Transition::Launching), (id(5), Transition::Terminating)];
     assert_eq!(swept.plan(NOW).keep_alive.into_values().collect::<Vec<_>>(), [expected]);
     assert_eq!(swept.waiting(), 2);
+}
+
+/// Then the loops can't look at those instances either, and may know of no action but an earlier one: a launch that was
+/// never answered, say, while the instance terminates.
+#[test]
+fn while_any_part_cannot_be_read_whatever_waits_is_kept_alive() {
+    let mut swept = at_rest();
+    swept.groups = Some(vec![group(&[(5, LifecycleState::TerminatingWait)])]);
+    let (call, problem) = ("ec2:DescribeVolumes", "no answer".to_owned());
+    swept.failures.push(PortError::Transient { call, problem });
+    let expected = vec![(id(5), Transition::Terminating)];
+    assert_eq!(swept.plan(NOW).keep_alive.into_values().collect::<Vec<_>>(), [expected]);
 }
 
 #[test]

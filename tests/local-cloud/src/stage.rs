@@ -249,7 +249,8 @@ impl Stage {
         if broken.is_empty() {
             return Ok(at);
         }
-        Err(format!("at {at}: {}\n{}\n{}", broken.join("; "), self.trace, self.summary()))
+        let trace: &dyn std::fmt::Display = if self.whole_trace() { &"" } else { &self.trace };
+        Err(format!("at {at}: {}\n{trace}\n{}", broken.join("; "), self.summary()))
     }
 
     /// What of the functions is due when.

@@ -41,6 +41,7 @@ impl History<'_> {
     /// Takes a step.
     pub(crate) fn act(&mut self, step: &Step) {
         self.rng = fastrand::Rng::with_seed(step.seed);
+        self.stage.note(format!("deed: {:?}", step.deed));
         let _refused: Done = match step.deed {
             Deed::Fail => self.fail(),
             Deed::Kill => self.kill(),
@@ -90,6 +91,7 @@ impl History<'_> {
             let (at, undo) = self.undo.swap_remove(index);
             let now = self.stage.cloud.world().now();
             self.stage.run_for(at.since(now))?;
+            self.stage.note(format!("undone: {undo:?}"));
             self.undo(&undo);
         }
         let now = self.stage.cloud.world().now();

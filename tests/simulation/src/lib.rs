@@ -11,4 +11,4 @@ mod setup;
 pub use feature::{Deed, Feature, Nature};
 pub use plan::{Cuts, GroupPlan, Plan, Step};
 pub use policies::PolicyPlan;
-pub use run::{Run, run};
+pub use run::{Run, run, trace};

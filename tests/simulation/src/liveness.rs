@@ -120,6 +120,13 @@ fn unrest(stage: &Stage) -> Option<String> {
         }
     }
     for claim in stage.claims() {
+        // Only a person can tell what is to become of a slot whose volume was deleted while it was being released.
+        let lost = slots.iter().find(|slot| claim.slot() == Some(&slot.id)).is_some_and(|slot| {
+            slot.every_volume().any(|volume| world.volume(volume.as_str()).is_err())
+        });
+        if lost {
+            continue;
+        }
         if claim.open && !held.contains(claim.instance.as_str()) {
             return Some(format!("the claim of {} is open: {}", claim.instance, claim.reason));
         }
@@ -146,6 +153,8 @@ fn unrest(stage: &Stage) -> Option<String> {
                     return Some(format!("{id} is held by {holder}, which is gone"));
                 }
             }
+            SlotState::Releasing { .. }
+                if slot.every_volume().any(|it| world.volume(it.as_str()).is_err()) => {}
             SlotState::Quarantined if !slot.reason.is_empty() => {}
             state => return Some(format!("{id} is {state:?}: {}", slot.reason)),
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Cuts, Run, run};
+use simulation::{Cuts, Run, run, trace};
 
 /// Runs the functions through random worlds, workloads and faults, one history for each seed, and asserts every safety
 /// rule after every step.
@@ -21,6 +21,9 @@ struct Cli {
     /// How many threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Tells everything that happens in the history of this seed.
+    #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
+    trace: Option<u64>,
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -42,6 +45,12 @@ struct Sum {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(seed) = cli.trace {
+        let (text, run) = trace(seed, &Cuts::default());
+        let verdict = run.failure.as_deref().unwrap_or("clean");
+        let _ = writeln!(std::io::stdout(), "{text}\nseed {seed}: {verdict}");
+        return if run.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let began = Instant::now();
     let next = AtomicU64::new(cli.seeds.0);
     let sum = Mutex::new(Sum::default());

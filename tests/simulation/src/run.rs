@@ -10,7 +10,7 @@ use volume_pool::Timestamp;
 use crate::deeds::{History, Undo, agents};
 use crate::feature::{Deed, Nature};
 use crate::liveness;
-use crate::plan::{Cuts, Plan};
+use crate::plan::{Cuts, GroupPlan, Plan};
 use crate::setup;
 
 /// When every seed's history begins.
@@ -33,10 +33,28 @@ pub struct Run {
 
 /// Runs a seed.
 pub fn run(seed: u64, cuts: &Cuts) -> Run {
+    run_on(&mut Stage::new(config(&Plan::of(seed, cuts)), BEGIN), seed, cuts)
+}
+
+/// Runs a seed, and answers everything that happened beside what came of it.
+pub fn trace(seed: u64, cuts: &Cuts) -> (String, Run) {
     let plan = Plan::of(seed, cuts);
     let mut stage = Stage::new(config(&plan), BEGIN);
+    stage.keep_trace();
+    let run = run_on(&mut stage, seed, cuts);
+    let features: Vec<String> = plan.features.iter().map(ToString::to_string).collect();
+    let mut text = format!("seed {seed}: {}\n", features.join(" "));
+    for group in &plan.groups {
+        let GroupPlan { name, zones, size, volumes, policy, heartbeat, enrolled_later } = group;
+        text += &format!("{name}: {size} in {}, {volumes} slots each, heartbeat {heartbeat} s, enrolled later {enrolled_later}, {}\n", zones.join(" "), policy.json());
+    }
+    (format!("{text}{}", stage.trace()), run)
+}
+
+fn run_on(stage: &mut Stage, seed: u64, cuts: &Cuts) -> Run {
+    let plan = Plan::of(seed, cuts);
     let mut deeds = BTreeMap::new();
-    let failure = story(&mut stage, &plan, cuts, &mut deeds).err();
+    let failure = story(stage, &plan, cuts, &mut deeds).err();
     Run {
         lifecycles: stage.lifecycles,
         calls: u64::try_from(stage.calls).unwrap_or(u64::MAX),

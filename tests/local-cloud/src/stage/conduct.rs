@@ -197,11 +197,15 @@ impl Call<'_> {
         })
     }
 
+    fn bound_for_warm_pool(&self) -> bool {
+        self.world.member(self.instance.as_str()).is_some_and(|(_, member)| member.state.is_warm())
+    }
+
     /// Rule 2: a launch is continued only with every volume of its slot, unless the group is only observed or the
     /// instance is bound for the warm pool.
     fn answers(&self, action: &Action, result: ActionResult) -> Option<String> {
         if (action.transition, result) != (Transition::Launching, ActionResult::Continue)
-            || action.destination.as_deref() == Some("WarmPool")
+            || self.bound_for_warm_pool()
             || self.unenrolled.contains(self.instance.as_str())
         {
             return None;

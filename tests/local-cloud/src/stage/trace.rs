@@ -8,13 +8,14 @@ use volume_pool::request::Ending;
 
 use super::Stage;
 
-/// How much of the past is kept.
+/// How much of the past is kept, unless all of it is wanted.
 const LINES: usize = 80;
 
 /// What happened last.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     lines: VecDeque<(Timestamp, Line)>,
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Trace {
     }
 
     fn push(&mut self, at: Timestamp, line: Line) {
-        if self.lines.len() == LINES {
+        if self.lines.len() == LINES && !self.whole {
             self.lines.pop_front();
         }
         self.lines.push_back((at, line));
@@ -67,6 +68,26 @@ impl fmt::Display for Trace {
 }
 
 impl Stage {
+    /// From now on everything that happens is kept for [`Self::trace`], not just the latest of it.
+    pub fn keep_trace(&mut self) {
+        self.trace.whole = true;
+    }
+
+    pub(super) fn whole_trace(&self) -> bool {
+        self.trace.whole
+    }
+
+    /// What happened, a line for each call and each happening.
+    pub fn trace(&self) -> &dyn fmt::Display {
+        &self.trace
+    }
+
+    /// Takes down what was done to the world.
+    pub fn note(&mut self, text: String) {
+        let now = self.cloud.world().now();
+        self.trace.note(now, text);
+    }
+
     /// Where everybody stands.
     pub fn summary(&self) -> String {
         let world = self.cloud.world();
