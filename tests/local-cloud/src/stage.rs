@@ -29,6 +29,8 @@ use crate::world::{Config, LifecycleState, World};
 use functions::Running;
 use trace::Trace;
 
+pub use safety::contradictions;
+
 /// What hook names of ours begin with.
 pub const HOOK_PREFIX: &str = "stateful-asg";
 /// How many milliseconds an event is under way, at least and at most.

@@ -64,9 +64,7 @@ impl Stage {
         broken.extend(world.violations());
         self.leases.view(|records| {
             let book = Book::new(records);
-            book.one_holder_each(&mut broken);
-            book.one_slot_each(&mut broken);
-            book.marked(&mut broken);
+            book.contradictions(&mut broken);
             book.free_is_detached(&world, &mut broken);
             book.attached_is_held(&world, &self.attached, &mut broken);
             book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
@@ -75,7 +73,20 @@ impl Stage {
     }
 }
 
+/// What in the records alone breaks a rule.
+pub fn contradictions(records: &mut dyn Iterator<Item = &Record>) -> Vec<String> {
+    let mut broken = Vec::new();
+    Book::new(records).contradictions(&mut broken);
+    broken
+}
+
 impl Book<'_> {
+    fn contradictions(&self, broken: &mut Vec<String>) {
+        self.one_holder_each(broken);
+        self.one_slot_each(broken);
+        self.marked(broken);
+    }
+
     /// Rule 1: one slot, one holder; one instance, one slot; and both say so, of the same epoch.
     fn one_holder_each(&self, broken: &mut Vec<String>) {
         let mut holders = BTreeSet::new();
