@@ -101,6 +101,10 @@ impl ActionLoop {
         &self.journal
     }
 
+    pub(crate) fn forget_journal(&mut self) {
+        self.journal.forget();
+    }
+
     /// The first request.
     pub fn start(&mut self) -> Request {
         self.state = State::ReadClaim;

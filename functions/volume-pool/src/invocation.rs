@@ -68,6 +68,17 @@ impl Invocation {
         self.reports
     }
 
+    /// Forgets what is only for the log. What it does next does not depend on it, so to whoever explores every way that
+    /// invocations can go, two that differ in nothing else are one.
+    pub fn forget_journal(&mut self) {
+        self.reports.clear();
+        for frame in &mut self.stack {
+            if let Frame::Loop(current) = frame {
+                current.forget_journal();
+            }
+        }
+    }
+
     /// The first request.
     pub fn start(&mut self, now: Timestamp) -> Request {
         let request = match self.stack.last_mut() {

@@ -27,6 +27,14 @@ pub struct Journal {
     pub answered: Option<ActionResult>,
 }
 
+impl Journal {
+    /// Forgets all but the last step, which the loop itself looks back at.
+    pub(crate) fn forget(&mut self) {
+        let last = self.steps.pop();
+        *self = Self { steps: last.into_iter().collect(), ..Self::default() };
+    }
+}
+
 /// One step of a loop.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct StepTaken {

@@ -6,6 +6,7 @@ pub mod in_process;
 mod lambda;
 pub mod leases;
 pub mod query;
+pub mod records;
 mod server;
 pub mod stage;
 pub mod world;

@@ -38,6 +38,7 @@ use invocations::Running;
 use trace::Trace;
 
 pub use faults::{Chances, Fault, Mishap, Rate};
+pub use safety::contradictions;
 
 /// What hook names of ours begin with.
 pub const HOOK_PREFIX: &str = "stateful-asg";

@@ -112,7 +112,9 @@ fn unrest(stage: &Stage) -> Option<String> {
                 | LifecycleState::Standby
                 | LifecycleState::WarmedStopped
                 | LifecycleState::WarmedRunning => {}
-                LifecycleState::PendingWait if nothing_for(&policy, group.max_size, member, &slots) => {
+                LifecycleState::PendingWait
+                    if nothing_for(&policy, group.max_size, member, &slots) =>
+                {
                     held.insert(member.instance.clone());
                 }
                 state => return Some(format!("{} is {}", member.instance, state.as_str())),

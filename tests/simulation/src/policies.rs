@@ -60,7 +60,8 @@ impl PolicyPlan {
 
     /// As the launch hook carries it.
     pub(crate) fn json(&self) -> String {
-        let volumes: Vec<Value> = VOLUMES.iter().take(self.volumes).map(|it| self.volume(*it)).collect();
+        let volumes: Vec<Value> =
+            VOLUMES.iter().take(self.volumes).map(|it| self.volume(*it)).collect();
         let mut policy = json!({
             "pool": self.pool,
             "mode": if self.observe { "observe" } else { "enforce" },

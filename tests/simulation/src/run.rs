@@ -46,7 +46,11 @@ pub fn trace(seed: u64, cuts: &Cuts) -> (String, Run) {
     let mut text = format!("seed {seed}: {}\n", features.join(" "));
     for group in &plan.groups {
         let GroupPlan { name, zones, size, volumes, policy, heartbeat, enrolled_later } = group;
-        text += &format!("{name}: {size} in {}, {volumes} slots each, heartbeat {heartbeat} s, enrolled later {enrolled_later}, {}\n", zones.join(" "), policy.json());
+        text += &format!(
+            "{name}: {size} in {}, {volumes} slots each, heartbeat {heartbeat} s, enrolled later {enrolled_later}, {}\n",
+            zones.join(" "),
+            policy.json()
+        );
     }
     (format!("{text}{}", stage.trace()), run)
 }
@@ -75,8 +79,7 @@ fn story(
     setup::build(stage, plan)?;
     let rng = fastrand::Rng::with_seed(plan.seed);
     let groups = plan.groups.clone();
-    let mut history =
-        History { stage, plan, groups, undo: Vec::new(), strangers: Vec::new(), rng };
+    let mut history = History { stage, plan, groups, undo: Vec::new(), strangers: Vec::new(), rng };
     for (index, group) in plan.groups.iter().enumerate().filter(|(_, it)| it.enrolled_later) {
         let after = Duration::from_secs(60 + u64::from(group.size) * 60);
         let at = history.stage.cloud.world().now().plus(after);

@@ -136,11 +136,8 @@ fn group(stage: &Stage, plan: &Plan, planned: &GroupPlan) -> Result<(), ApiError
         terminate_hook_abandon: plan.is(Nature::Retains).then_some(TerminateHookAbandon::Retain),
         ..GroupChange::default()
     };
-    let mut hooks = if planned.enrolled_later {
-        Vec::new()
-    } else {
-        hooks(planned, &planned.policy.json())
-    };
+    let mut hooks =
+        if planned.enrolled_later { Vec::new() } else { hooks(planned, &planned.policy.json()) };
     if plan.is(Nature::OthersHooks) {
         hooks.push(HookSpecification {
             name: OTHERS.to_owned(),

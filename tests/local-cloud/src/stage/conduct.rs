@@ -1,8 +1,8 @@
 //! What must hold at each call of ours when it is made, and of each event that happens: the rules that the state of
 //! things afterwards does not tell.
 
-use volume_pool::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use volume_pool::Timestamp;
 
 use volume_pool::decide::Effect;
 use volume_pool::effect::Creation;

@@ -74,15 +74,20 @@ impl Stage {
         self.leases.view(|records| {
             let book = Book::new(records);
             book.note_free(&mut self.free_since, world.now());
-            book.one_holder_each(&mut broken);
-            book.one_slot_each(&mut broken);
-            book.marked(&mut broken);
+            book.contradictions(&mut broken);
             book.free_is_detached(&world, &mut broken);
             book.attached_is_held(&world, &self.attached, &mut broken);
             book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
         });
         broken
     }
+}
+
+/// What in the records alone breaks a rule.
+pub fn contradictions(records: &mut dyn Iterator<Item = &Record>) -> Vec<String> {
+    let mut broken = Vec::new();
+    Book::new(records).contradictions(&mut broken);
+    broken
 }
 
 impl Book<'_> {
@@ -95,6 +100,12 @@ impl Book<'_> {
                 since.insert((*id).clone(), now);
             }
         }
+    }
+
+    fn contradictions(&self, broken: &mut Vec<String>) {
+        self.one_holder_each(broken);
+        self.one_slot_each(broken);
+        self.marked(broken);
     }
 
     /// Rule 1: one slot, one holder; one instance, one slot; and both say so, of the same epoch.
@@ -252,9 +263,10 @@ fn is_over(claim: &Claim) -> bool {
 
 /// Whether the group has a launch hook of ours.
 fn enrolled(group: &world::Group) -> bool {
-    group.hooks.values().any(|hook| {
-        hook.name.starts_with(HOOK_PREFIX) && hook.transition == Transition::Launching
-    })
+    group
+        .hooks
+        .values()
+        .any(|hook| hook.name.starts_with(HOOK_PREFIX) && hook.transition == Transition::Launching)
 }
 
 /// What an instance lacks to be in service.

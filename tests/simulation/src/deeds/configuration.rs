@@ -47,7 +47,9 @@ impl History<'_> {
         }
         let state = if self.rng.bool() { PoolState::Stopped } else { PoolState::Running };
         let (min_size, state) = (Some(self.rng.u32(0..=2)), Some(state));
-        world.put_warm_pool(&name, WarmPoolChange { min_size, state, ..WarmPoolChange::default() }).ok()
+        world
+            .put_warm_pool(&name, WarmPoolChange { min_size, state, ..WarmPoolChange::default() })
+            .ok()
     }
 
     pub(super) fn deploy(&mut self) -> Done {

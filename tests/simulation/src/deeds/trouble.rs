@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use local_cloud::gate::Service;
-use local_cloud::world::{
-    AttachmentState, Bucket, Pace, Step as Pacing, Throttling,
-};
+use local_cloud::world::{AttachmentState, Bucket, Pace, Step as Pacing, Throttling};
 
 use super::configuration::{SECOND, set_paused};
 use super::{Done, History, deploy, enrol};
@@ -83,7 +81,8 @@ impl History<'_> {
             }
             Deed::Throttle => {
                 let few = Bucket::new(self.rng.u32(2..10), 2);
-                let limits = Throttling { non_mutating: few, mutating: few, ..Throttling::default() };
+                let limits =
+                    Throttling { non_mutating: few, mutating: few, ..Throttling::default() };
                 self.stage.cloud.world().set_throttling(Some(limits));
                 self.undo_within(LONG, Undo::Throttling);
             }

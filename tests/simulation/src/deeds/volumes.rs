@@ -83,8 +83,7 @@ impl History<'_> {
 
     pub(super) fn person_modifies(&mut self) -> Done {
         let volume = self.volume(|_| true)?;
-        let wanted =
-            VolumeSpecification { size_gib: Some(20), ..VolumeSpecification::default() };
+        let wanted = VolumeSpecification { size_gib: Some(20), ..VolumeSpecification::default() };
         self.stage.cloud.world().modify_volume(&volume, &wanted).ok().map(drop)
     }
 
