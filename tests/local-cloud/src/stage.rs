@@ -49,6 +49,8 @@ pub enum Fault {
     LostReply,
     /// The call takes no effect and is not answered: it was throttled, say.
     Refused,
+    /// The call takes no effect: the role may not make it.
+    Denied,
     /// The call hangs until the function is ended at its timeout, and takes effect as late as a call under way then
     /// can.
     Hangs,
@@ -303,7 +305,7 @@ impl Stage {
 /// Whether the wiring sends such an event to a function.
 fn wired(event: &Event) -> bool {
     match event {
-        Event::Lifecycle(_) => true,
+        Event::Lifecycle(_) | Event::CommandEnded(_) => true,
         Event::InstanceState { state, .. } => {
             use InstanceState::{Running, Stopped, Terminated};
             matches!(state, Running | Stopped | Terminated)

@@ -1,6 +1,7 @@
 //! What must hold at each call of ours when it is made, and of each event that happens: the rules that the state of
 //! things afterwards does not tell.
 
+use volume_pool::command::{CommandState, Run};
 use volume_pool::decide::Effect;
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
@@ -12,7 +13,7 @@ use volume_pool::request::Request;
 
 use super::safety::{Book, lacking};
 use super::{HOOK_PREFIX, Stage, Timeouts};
-use crate::world::{self, Filesystem, Happening, World};
+use crate::world::{self, CommandStatus, Document, DocumentEffect, Filesystem, Happening, World};
 
 impl Stage {
     /// Looks at a call that is about to be made.
@@ -29,6 +30,7 @@ impl Stage {
                 Effect::Detach(volume) => call.detaches(volume),
                 Effect::Complete(action, result) => call.answers(action, *result),
                 Effect::Create(creation) => call.creates(creation),
+                Effect::RunDocument(run) => call.runs(run),
                 Effect::KeepOnTermination(_)
                 | Effect::Stop
                 | Effect::Tag(..)
@@ -80,6 +82,7 @@ impl Call<'_> {
             | Effect::KeepOnTermination(_)
             | Effect::Stop
             | Effect::Create(_)
+            | Effect::RunDocument(_)
             | Effect::Tag(..) => false,
         };
         let guard = self.claim().and_then(|claim| claim.guard.as_ref());
@@ -110,7 +113,8 @@ impl Call<'_> {
             .then(|| format!("rule 6: {volume} is attached to {}, without a lease", self.instance))
     }
 
-    /// Rule 5: nothing is pulled out from under a mounted filesystem, unless the policy says so.
+    /// Rule 5: nothing is pulled out from under a mounted filesystem, unless the policy says so, or the document that it
+    /// names has said that it unmounted it.
     fn detaches(&self, volume: &VolumeId) -> Option<String> {
         let attachment = self.world.attachment(volume.as_str(), self.instance.as_str())?;
         let state = self.world.instance(self.instance.as_str()).ok()?.state;
@@ -122,13 +126,57 @@ impl Call<'_> {
         );
         let leaving = matches!(self.claim().map(|claim| &claim.phase), Some(Phase::Leaving { .. }));
         let policy = self.claim().and_then(|claim| claim.policy.as_ref());
-        let allowed =
-            leaving && policy.is_some_and(|policy| policy.leave.mode == LeaveMode::Detach);
+        let mode = policy.map(|policy| policy.leave.mode).filter(|_| leaving);
+        let document = self.document_done();
+        let (instance, state) = (self.instance, state.as_str());
+        if alive && mode == Some(LeaveMode::Ssm) && self.terminates() && document.is_none() {
+            return Some(format!(
+                "rule 5: {volume} is detached from {instance}, {state}, before its document has succeeded"
+            ));
+        }
+        let allowed = match mode {
+            Some(LeaveMode::Detach) => true,
+            // A document may lie: it succeeds and has unmounted nothing.
+            Some(LeaveMode::Ssm) => {
+                document.is_some_and(|document| document.effect == DocumentEffect::Nothing)
+            }
+            Some(LeaveMode::Stop | LeaveMode::Guest | LeaveMode::Terminate) | None => false,
+        };
         let mounted = attachment.filesystem == Filesystem::Mounted;
         (alive && mounted && !allowed).then(|| {
-            let (instance, state) = (self.instance, state.as_str());
             format!("rule 5: {volume} is detached from {instance}, {state}, which has it mounted")
         })
+    }
+
+    /// Rule 10, and the intent before the call: a document is run only on an instance whose termination waits, by the
+    /// command that is on record for it.
+    fn runs(&self, run: &Run) -> Option<String> {
+        let command = self.claim().and_then(|claim| claim.command.as_ref());
+        let announced = command.is_some_and(|command| {
+            command.state == CommandState::Announced
+                && (&command.document, &command.comment) == (&run.document, &run.comment)
+        });
+        (!announced || !self.terminates()).then(|| {
+            let (document, instance) = (&run.document, self.instance);
+            format!("rule 10: {document} is run on {instance}: announced {announced}")
+        })
+    }
+
+    fn terminates(&self) -> bool {
+        let member = self.world.member(self.instance.as_str());
+        member.is_some_and(|(_, member)| member.state == world::LifecycleState::TerminatingWait)
+    }
+
+    /// The document that has succeeded on the instance, on record and in the world.
+    fn document_done(&self) -> Option<Document> {
+        let command = self.claim()?.command.as_ref()?;
+        let CommandState::Succeeded { id } = &command.state else {
+            return None;
+        };
+        let invocation = self.world.command_invocation(id.as_str(), self.instance.as_str()).ok()?;
+        (invocation.status == CommandStatus::Success)
+            .then(|| self.world.document(&invocation.document))
+            .flatten()
     }
 
     /// Rule 8: an empty volume is created only with its intent on record, within the zone's maximum, and where no slot

@@ -82,6 +82,7 @@ impl Stage {
                 let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
                 self.start(subject, delivery)
             }
+            Event::CommandEnded(instance) => self.start(subject(instance), delivery),
             Event::Schedule => {
                 let now = self.cloud.world().now();
                 let swept = shell::sweep(&self.ports()).now_or_never();
@@ -107,6 +108,7 @@ impl Stage {
         let what = match (&delivery.event, subject.found) {
             (Event::Lifecycle(event), _) => format!("{} event", event.action.hook),
             (Event::InstanceState { state, .. }, _) => format!("{state:?} event"),
+            (Event::CommandEnded(_), _) => "command event".to_owned(),
             (Event::Schedule | Event::Ignored(_), Some(found)) => format!("reconcile: {found}"),
             (Event::Schedule | Event::Ignored(_), None) => "reconcile".to_owned(),
         };
@@ -240,6 +242,11 @@ impl Stage {
                 let response = lost(&running);
                 return Ok(Some((running, response)));
             }
+            Fault::Denied => {
+                let (call, problem) = (running.request.call(), "by the stage".to_owned());
+                let response = Response::Failed(PortError::Denied { call, problem });
+                return Ok(Some((running, response)));
+            }
             Fault::Hangs => {
                 running.hanging = true;
                 running.due = running.deadline.plus(OPERATION_TIMEOUT);
@@ -277,10 +284,11 @@ impl Stage {
         }
     }
 
-    fn ports(&self) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
+    fn ports(&self) -> Ports<InProcess, InProcess, InProcess, MemoryLeases, InProcess> {
         Ports {
             volumes: self.cloud.clone(),
             actions: self.cloud.clone(),
+            commands: self.cloud.clone(),
             leases: self.leases.clone(),
             clock: self.cloud.clone(),
         }
