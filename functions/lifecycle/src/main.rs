@@ -24,7 +24,7 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Fu
         Some(Event::Lifecycle(event)) => {
             function.run(event.instance.clone(), Trigger::Lifecycle(event), deadline).await
         }
-        Some(Event::InstanceState { .. } | Event::Schedule) => {
+        Some(Event::InstanceState { .. } | Event::CommandEnded(_) | Event::Schedule) => {
             tracing::info!(
                 reason = "this event is for the function reconcile; correct the rule",
                 "event ignored"

@@ -1,5 +1,5 @@
-//! The function that comes back: for an instance whose state changed, and each minute for everything that enrolled groups,
-//! pools and records show to need it. `main` only wires.
+//! The function that comes back: for an instance whose state changed or on which a command has ended, and each minute for
+//! everything that enrolled groups, pools and records show to need it. `main` only wires.
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
@@ -24,6 +24,9 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Fu
     match function.read(&event.payload) {
         Some(Event::InstanceState { instance, state }) => {
             function.run(instance, Trigger::InstanceState(state), deadline).await
+        }
+        Some(Event::CommandEnded(instance)) => {
+            function.run(instance, Trigger::CommandEnded, deadline).await
         }
         Some(Event::Schedule) => function.reconcile(deadline).await,
         Some(Event::Lifecycle(_)) => {

@@ -16,6 +16,7 @@ use crate::auto_scaling::AutoScaling;
 use crate::clock::SystemClock;
 use crate::dynamodb::LeaseTable;
 use crate::ec2::Ec2;
+use crate::ssm::Ssm;
 
 /// How long one call may take with all its attempts, unless the settings say otherwise. A guard must last beyond
 /// the function's own timeout by at least this much.
@@ -31,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 3;
 
 /// The ports as they are in production.
-pub type AwsPorts = Ports<Ec2, AutoScaling, LeaseTable, SystemClock>;
+pub type AwsPorts = Ports<Ec2, AutoScaling, Ssm, LeaseTable, SystemClock>;
 
 /// What [`connect`] needs to know that the SDK does not read from the environment by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
     Ok(Ports {
         volumes: Ec2::new(aws_sdk_ec2::Client::new(&config)),
         actions: AutoScaling::new(aws_sdk_autoscaling::Client::new(&config)),
+        commands: Ssm::new(aws_sdk_ssm::Client::new(&config)),
         leases: LeaseTable::new(aws_sdk_dynamodb::Client::new(&config), settings.table),
         clock: SystemClock,
     })
@@ -83,7 +85,7 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
 /// another while the buckets are drained by all environments together. It would learn nothing of use, and what it
 /// holds back would run into the operation timeout.
 ///
-/// Each client keeps a connection pool of its own: the three talk to three hosts, and the system's root certificates,
+/// Each client keeps a connection pool of its own: the four talk to four hosts, and the system's root certificates,
 /// which are the costly part of a TLS client, are loaded once per process by the SDK whichever way it is cut.
 async fn load(operation_timeout: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()

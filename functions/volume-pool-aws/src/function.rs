@@ -85,6 +85,8 @@ pub enum Trigger {
     Lifecycle(LifecycleEvent),
     /// EC2 says that the instance is in this state.
     InstanceState(InstanceState),
+    /// A command has ended on it.
+    CommandEnded,
     /// Reconcile found that it needs a look.
     Found(Found),
 }
@@ -225,6 +227,7 @@ impl Function {
                 subject.hint = Some(state);
                 "instance state event"
             }
+            Trigger::CommandEnded => "command event",
             Trigger::Found(found) => {
                 subject.found = Some(found);
                 "reconcile"

@@ -1,4 +1,4 @@
-//! EC2, Auto Scaling and DynamoDB behind the ports of `volume-pool`: one SDK call per port method, its answer
+//! EC2, Auto Scaling, Systems Manager and DynamoDB behind the ports of `volume-pool`: one SDK call per port method, its answer
 //! converted, its errors classified.
 //!
 //! No policy lives here: nothing in this crate decides what is done next, retries what the domain should look at
@@ -12,6 +12,7 @@ mod convert;
 pub mod dynamodb;
 pub mod ec2;
 pub mod function;
+pub mod ssm;
 pub mod table;
 
 pub use auto_scaling::AutoScaling;
@@ -19,3 +20,4 @@ pub use clock::SystemClock;
 pub use connect::{AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, new_invocation};
 pub use dynamodb::LeaseTable;
 pub use ec2::Ec2;
+pub use ssm::Ssm;

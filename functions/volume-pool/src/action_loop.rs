@@ -172,6 +172,10 @@ impl ActionLoop {
                 self.seen.holders = Some(instances);
                 self.reread()
             }
+            (State::Looking(Look::Command(_)), Response::Command(shown)) => {
+                self.seen.command = Some(shown);
+                self.reread()
+            }
             (State::Looking(Look::Held(_)), Response::Records(_, lists)) => {
                 self.seen.held = Some(held(lists));
                 self.reread()
@@ -183,12 +187,9 @@ impl ActionLoop {
                 self.committed(&transaction, commit, now)
             }
             (State::Effecting(Effect::Create(creation)), Response::Created(answer)) => {
-                if let Err(refusal) = &answer {
-                    self.journal.refusals.push(format!("ec2:CreateVolume: {refusal}"));
-                }
-                self.seen.answers.note_created(creation.name, answer);
-                self.describe()
+                self.created(creation.name, answer)
             }
+            (State::Effecting(Effect::RunDocument(_)), Response::Sent(answer)) => self.sent(answer),
             (State::Effecting(effect), Response::Answered(answer)) => {
                 self.effected(effect, answer, now)
             }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, ActionResult};
+use crate::command::LeaveCommand;
 use crate::effect::Effect;
-use crate::ids::{DeviceName, HookName, VolumeId, VolumeName};
+use crate::ids::{CommandId, DeviceName, HookName, VolumeId, VolumeName};
 use crate::observation::Described;
 use crate::ports::Refusal;
 use crate::time::Timestamp;
@@ -44,6 +45,13 @@ pub struct Answers {
     pub creations_refused: u32,
     /// Hooks whose action was heartbeated, whatever the answer.
     pub heartbeats: BTreeSet<HookName>,
+    /// The action whose heartbeat was asked for last, and whether Auto Scaling knew it: then it still waits, it and no later
+    /// one.
+    pub still_waits: Option<(Action, bool)>,
+    /// The comment of the command that this run has announced and not tried to send yet.
+    pub announced: Option<String>,
+    /// What `SendCommand` was answered.
+    pub command_sent: Option<Result<CommandId, Refusal>>,
     /// What `StopInstances` was answered.
     pub stop: Option<Result<(), Refusal>>,
     /// Resources whose tags were set.
@@ -78,6 +86,7 @@ impl Answers {
                 }
                 self.asked = Some(action.clone());
             }
+            Effect::RunDocument(_) => self.announced = None,
             Effect::Detach(_)
             | Effect::KeepOnTermination(_)
             | Effect::Stop
@@ -100,6 +109,18 @@ impl Answers {
                 self.create_refused.insert(name, refusal);
             }
         }
+    }
+
+    /// Takes note of a command that is on record now, and was not sent.
+    pub fn note_announced(&mut self, command: &LeaveCommand) {
+        self.announced = Some(command.comment.clone());
+        self.command_sent = None;
+    }
+
+    /// Takes note of the command that was sent, or of why none was.
+    pub fn note_sent(&mut self, answer: Result<CommandId, Refusal>) {
+        self.polls = 0;
+        self.command_sent = Some(answer);
     }
 
     /// Forgets what was answered to creations: another attempt begins, and the volume that failed is none of it.
@@ -183,10 +204,11 @@ impl Answers {
             }
             (Effect::Complete(action, result), Ok(())) => self.completed = Some((action, result)),
             (Effect::Complete(..), Err(_)) => self.no_active_action += 1,
-            // What a creation is answered has a name in it: see `note_created`.
-            (Effect::Create(_), _) => {}
-            (Effect::Heartbeat(action), _) => {
-                self.heartbeats.insert(action.hook);
+            // What these are answered has a name in it: see `note_created` and `note_sent`.
+            (Effect::Create(_) | Effect::RunDocument(_), _) => {}
+            (Effect::Heartbeat(action), answer) => {
+                self.heartbeats.insert(action.hook.clone());
+                self.still_waits = Some((action, answer.is_ok()));
             }
         }
         Next::Observe

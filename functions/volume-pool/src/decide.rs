@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::answers::Answers;
+use crate::command::{CommandShown, Sought};
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
 use crate::ids::{GroupName, InstanceId, PoolName, SlotId};
 use crate::observation::{
@@ -77,6 +78,8 @@ pub struct Observation {
     pub others: Option<Others>,
     /// Holders of the instance's group as EC2 shows them, once they were looked at.
     pub holders: Option<BTreeMap<InstanceId, Instance>>,
+    /// The command of the claim, once it was looked at; anew with each look at EC2.
+    pub command: Option<CommandShown>,
     /// What this invocation's own calls were answered.
     pub answers: Answers,
 }
@@ -133,6 +136,8 @@ pub enum Look {
     Others(Vec<InstanceId>),
     /// Instances of the group, in EC2.
     Instances(Vec<InstanceId>),
+    /// The command that the instance was sent.
+    Command(Sought),
 }
 
 /// How often an answer that found no active action is sent before reconcile goes on with it.

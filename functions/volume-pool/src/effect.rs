@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, ActionResult};
+use crate::command::Run;
 use crate::ids::{DeviceName, VolumeId, VolumeName, Zone};
 use crate::policy::Template;
 
@@ -19,6 +20,8 @@ pub enum Effect {
     Stop,
     /// `CreateVolume`
     Create(Creation),
+    /// `SendCommand`
+    RunDocument(Run),
     /// `CreateTags`
     Tag(String, BTreeMap<String, String>),
     /// `CompleteLifecycleAction`
@@ -51,6 +54,7 @@ impl Effect {
             Self::KeepOnTermination(_) => "ec2:ModifyInstanceAttribute",
             Self::Stop => "ec2:StopInstances",
             Self::Create(_) => "ec2:CreateVolume",
+            Self::RunDocument(_) => "ssm:SendCommand",
             Self::Tag(..) => "ec2:CreateTags",
             Self::Complete(..) => "autoscaling:CompleteLifecycleAction",
             Self::Heartbeat(_) => "autoscaling:RecordLifecycleActionHeartbeat",

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::command::CommandStatus;
 use crate::ids::{InstanceId, InvalidId};
 use crate::observation::InstanceState;
 
@@ -21,6 +22,8 @@ pub enum Event {
         /// The state it is said to be in.
         state: InstanceState,
     },
+    /// A command has ended on an instance of this account, one of ours or not.
+    CommandEnded(InstanceId),
     /// The schedule: look at all open work.
     Schedule,
     /// Not for us, and why.
@@ -91,6 +94,7 @@ impl Event {
                 lifecycle(kind, Transition::Terminating, event, hook_prefix)
             }
             (_, kind @ "EC2 Instance State-change Notification") => instance_state(kind, event),
+            (_, kind @ "EC2 Command Invocation Status-change Notification") => command(kind, event),
             (_, "Scheduled Event") => Ok(Self::Schedule),
             (source, kind) => Ok(Self::Ignored(format!(
                 "source {source:?}, detail-type {kind:?}: not an event that the wiring should send here"
@@ -117,6 +121,13 @@ struct InstanceStateDetail {
     #[serde(rename = "instance-id")]
     instance: String,
     state: String,
+}
+
+#[derive(Deserialize)]
+struct CommandDetail {
+    #[serde(rename = "instance-id")]
+    instance: String,
+    status: String,
 }
 
 fn lifecycle(
@@ -159,6 +170,19 @@ fn instance_state(kind: &str, event: &Value) -> Result<Event, EventError> {
         .parse()
         .map_err(|source| EventError::Name { kind: kind.to_owned(), source })?;
     Ok(Event::InstanceState { instance, state: InstanceState::from(detail.state.as_str()) })
+}
+
+/// "Amazon EventBridge event examples for Systems Manager", Run Command.
+fn command(kind: &str, event: &Value) -> Result<Event, EventError> {
+    let detail: CommandDetail = detail(kind, event)?;
+    if !CommandStatus::read(&detail.status, None).has_ended() {
+        return Ok(Event::Ignored(format!("a command is {}", detail.status)));
+    }
+    // Systems Manager also manages machines outside EC2, as in `mi-0123456789abcdef0`.
+    Ok(detail.instance.parse().map_or_else(
+        |_| Event::Ignored(format!("a command on {:?}, no instance of EC2", detail.instance)),
+        Event::CommandEnded,
+    ))
 }
 
 fn detail<T: for<'de> Deserialize<'de>>(kind: &str, event: &Value) -> Result<T, EventError> {
@@ -270,6 +294,32 @@ mod tests {
                 state: InstanceState::Terminated,
             }
         );
+    }
+
+    #[test]
+    fn a_command_that_has_ended_names_its_instance_and_one_under_way_is_ignored() {
+        let event = |status: &str| {
+            json!({
+                "source": "aws.ssm",
+                "detail-type": "EC2 Command Invocation Status-change Notification",
+                "detail": {
+                    "command-id": "0e7ffcc5-2b8b-4d91-a6c4-2b8f2a0a3b1c", "document-name": "drain",
+                    "instance-id": "i-1234567890abcdef0", "status": status
+                }
+            })
+        };
+        for ended in ["Success", "Failed", "TimedOut", "Cancelled"] {
+            let parsed = Event::parse(&event(ended), "stateful-asg").unwrap();
+            assert_eq!(parsed, Event::CommandEnded("i-1234567890abcdef0".parse().unwrap()));
+        }
+        for under_way in ["Pending", "InProgress", "Delayed"] {
+            let parsed = Event::parse(&event(under_way), "stateful-asg").unwrap();
+            assert_eq!(parsed, Event::Ignored(format!("a command is {under_way}")));
+        }
+        let mut elsewhere = event("Success");
+        elsewhere["detail"]["instance-id"] = json!("mi-1234567890abcdef0");
+        let parsed = Event::parse(&elsewhere, "stateful-asg").unwrap();
+        assert!(matches!(parsed, Event::Ignored(_)), "{parsed:?}");
     }
 
     proptest! {

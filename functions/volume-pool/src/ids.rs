@@ -112,6 +112,18 @@ text_id!(
     |text| printable(text, 64)
 );
 text_id!(
+    /// A document of Systems Manager, by its name or its ARN (`SendCommand`, `DocumentName`).
+    DocumentName, "a document name", "3 to 128 letters, digits, hyphens, underscores, dots, colons and slashes",
+    |text| text.len() >= 3 && plain(text, 128, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/')
+    })
+);
+text_id!(
+    /// A command of Systems Manager: what `SendCommand` answers.
+    CommandId, "a command id", "1 to 64 characters without control characters",
+    |text| printable(text, 64)
+);
+text_id!(
     /// A device name as given to `AttachVolume`, as in `/dev/sdf`.
     DeviceName, "a device name", "/dev/sdX, /dev/sdXY, /dev/xvdX or /dev/xvdXY with X from b to z, Y from a to z",
     |text| {

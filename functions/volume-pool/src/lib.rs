@@ -14,6 +14,7 @@ pub mod action;
 pub mod action_loop;
 pub mod allowance;
 pub mod answers;
+pub mod command;
 pub mod decide;
 pub mod drift;
 pub mod effect;

@@ -12,7 +12,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceName, PoolName, VolumeName};
+use crate::ids::{DeviceName, DocumentName, PoolName, VolumeName};
 
 /// `PutLifecycleHook` takes at most this many characters of `NotificationMetadata`.
 const LONGEST_METADATA: usize = 4000;
@@ -103,7 +103,7 @@ pub struct Leave {
     pub seconds: u32,
     /// The SSM document of mode `ssm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub document: Option<String>,
+    pub document: Option<DocumentName>,
 }
 
 impl Default for Leave {
@@ -224,22 +224,24 @@ impl Policy {
         }
         within("leave.seconds", self.leave.seconds, 0, LONGEST_LEAVE_SECONDS)?;
         match (self.leave.mode, &self.leave.document) {
-            // Running documents comes with the next release; until then the mode is refused, not quietly replaced.
-            (LeaveMode::Ssm, _) => {
+            (LeaveMode::Ssm, None) => {
                 return Err(out_of_range(
-                    "leave.mode",
-                    "ssm",
-                    "this version knows stop, guest, detach and terminate",
+                    "leave.document",
+                    "none",
+                    "leave.mode ssm needs the name of a document to run",
                 ));
             }
-            (_, Some(document)) => {
+            (
+                LeaveMode::Stop | LeaveMode::Guest | LeaveMode::Detach | LeaveMode::Terminate,
+                Some(document),
+            ) => {
                 return Err(out_of_range(
                     "leave.document",
                     document,
                     "it belongs to leave.mode ssm only",
                 ));
             }
-            (_, None) => {}
+            (_, Some(_) | None) => {}
         }
         within("volumes", u32::try_from(self.volumes.len()).unwrap_or(u32::MAX), 1, 8)?;
         let mut names = BTreeSet::new();
@@ -330,6 +332,10 @@ mod tests {
         assert_eq!(policy.leave, Leave { mode: LeaveMode::Detach, seconds: 30, document: None });
         let again = Policy::parse(Some(&serde_json::to_string(&policy).unwrap())).unwrap();
         assert_eq!(again, policy);
+        let text = r#"{"pool":"kafka","leave":{"mode":"ssm","document":"drain-kafka"}}"#;
+        let leave = Policy::parse(Some(text)).unwrap().leave;
+        assert_eq!(leave.mode, LeaveMode::Ssm);
+        assert_eq!(leave.document.unwrap().as_str(), "drain-kafka");
     }
 
     #[test]
@@ -354,7 +360,18 @@ mod tests {
             .starts_with("volumes[1].device: /dev/xvdf"));
         assert!(refusal(r#"{"pool":"a","volumes":[{"name":"d","device":"/dev/sdf","template":{"sizeGiB":"big"}}]}"#)
             .starts_with("volumes[0].template.sizeGiB: invalid type"));
-        assert!(refusal(r#"{"pool":"a","leave":{"mode":"ssm"}}"#).starts_with("leave.mode: ssm"));
+        assert_eq!(
+            refusal(r#"{"pool":"a","leave":{"mode":"ssm"}}"#),
+            "leave.document: none is not allowed; leave.mode ssm needs the name of a document to run"
+        );
+        assert_eq!(
+            refusal(r#"{"pool":"a","leave":{"document":"drain"}}"#),
+            "leave.document: drain is not allowed; it belongs to leave.mode ssm only"
+        );
+        assert!(
+            refusal(r#"{"pool":"a","leave":{"mode":"ssm","document":"drain it"}}"#)
+                .starts_with("leave.document: \"drain it\" is not a document name")
+        );
         assert!(refusal(r#"{"pool":"a"} {"pool":"b"}"#).starts_with(".: trailing"));
     }
 

@@ -8,8 +8,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::action::{Action, ActionResult};
+use crate::command::{CommandShown, Run, Sought};
 use crate::effect::Creation;
-use crate::ids::{DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
+use crate::ids::{
+    CommandId, DeviceName, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId,
+};
 use crate::observation::{GroupInstance, GroupView, Hook, Instance, Volume};
 use crate::record::{Key, List, Place, Record};
 use crate::time::Timestamp;
@@ -208,6 +211,23 @@ pub trait LifecycleActions {
     ) -> impl Future<Output = Result<Answer, PortError>> + Send;
 }
 
+/// Commands on instances: Systems Manager.
+pub trait Commands {
+    /// `SendCommand`, to this one instance. It has no client token: an error may hide a success.
+    fn run_document(
+        &self,
+        instance: &InstanceId,
+        run: &Run,
+    ) -> impl Future<Output = Result<Result<CommandId, Refusal>, PortError>> + Send;
+
+    /// `ListCommandInvocations`, for the one that is sought on this instance.
+    fn command(
+        &self,
+        instance: &InstanceId,
+        sought: &Sought,
+    ) -> impl Future<Output = Result<CommandShown, PortError>> + Send;
+}
+
 /// Whether a transaction happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Commit {
@@ -273,11 +293,13 @@ pub trait Clock {
 
 /// All ports together.
 #[derive(Debug, Clone)]
-pub struct Ports<V, A, L, C> {
+pub struct Ports<V, A, R, L, C> {
     /// EC2.
     pub volumes: V,
     /// Auto Scaling.
     pub actions: A,
+    /// Systems Manager.
+    pub commands: R,
     /// DynamoDB.
     pub leases: L,
     /// Time.

@@ -55,6 +55,7 @@ impl StepTaken {
             Step::Look(Look::Group(_)) => "look at the group",
             Step::Look(Look::Others(_)) => "look at other holders",
             Step::Look(Look::Instances(_)) => "look at holders",
+            Step::Look(Look::Command(_)) => "look at the command",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
             Step::Poll => "poll",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::command::{CommandShown, Sought};
 use crate::effect::Effect;
-use crate::ids::{GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
+use crate::ids::{CommandId, GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId};
 use crate::observation::{Described, GroupView, Hook, Instance, Others, Volume};
 use crate::ports::{Commit, Poke, PortError, Refusal};
 use crate::record::{Key, List, Place, Record};
@@ -38,6 +39,8 @@ pub enum Request {
     Others(Vec<InstanceId>),
     /// These instances, in EC2.
     Instances(Vec<InstanceId>),
+    /// The command on this instance.
+    Command(InstanceId, Sought),
     /// A transaction.
     Commit(Transaction),
     /// Asks the guard of the instance for another look.
@@ -71,12 +74,16 @@ pub enum Response {
     Others(Others),
     /// To `Instances`.
     Instances(BTreeMap<InstanceId, Instance>),
+    /// To `Command`.
+    Command(CommandShown),
     /// To `Commit`.
     Committed(Commit),
     /// To `Poke`.
     Poked(Poke),
     /// To `Effect`, where it creates a volume.
     Created(Result<VolumeId, Refusal>),
+    /// To `Effect`, where it sends a command.
+    Sent(Result<CommandId, Refusal>),
     /// To every other `Effect`.
     Answered(Result<(), Refusal>),
     /// To `TakePoke`, `Pause` and `Serve`.
@@ -123,6 +130,7 @@ impl Request {
             Self::Group(_) => "autoscaling:DescribeAutoScalingGroups",
             Self::Others(_) => "describe other instances",
             Self::Instances(_) => "ec2:DescribeInstances",
+            Self::Command(..) => "ssm:ListCommandInvocations",
             Self::Commit(_) => "dynamodb:TransactWriteItems",
             Self::Poke(..) | Self::TakePoke(..) => "dynamodb:UpdateItem",
             Self::Effect(_, effect) => effect.call(),

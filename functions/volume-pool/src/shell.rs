@@ -12,7 +12,7 @@ use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
 use crate::invocation::{Invocation, LoopReport};
 use crate::observation::{Described, GroupView, Others};
-use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
+use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::request::{Ending, Request, Response};
 
 pub use sweeping::{in_turns, inspect, keep_alive, sweep};
@@ -38,14 +38,15 @@ pub struct CallMade {
 }
 
 /// Runs the loop for `subject` to its end.
-pub async fn run<V, A, L, C>(
+pub async fn run<V, A, R, L, C>(
     subject: Subject,
     allowance: Allowance,
-    ports: &Ports<V, A, L, C>,
+    ports: &Ports<V, A, R, L, C>,
 ) -> Report
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
+    R: Commands + Sync,
     L: LeaseStore + Sync,
     C: Clock + Sync,
 {
@@ -67,17 +68,18 @@ where
 }
 
 /// Carries one request out.
-pub async fn carry_out<V, A, L, C>(
+pub async fn carry_out<V, A, R, L, C>(
     request: Request,
-    ports: &Ports<V, A, L, C>,
+    ports: &Ports<V, A, R, L, C>,
 ) -> Result<Response, PortError>
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
+    R: Commands + Sync,
     L: LeaseStore + Sync,
     C: Clock + Sync,
 {
-    let Ports { volumes, actions, leases, clock } = ports;
+    let Ports { volumes, actions, commands, leases, clock } = ports;
     Ok(match request {
         Request::Read { keys, lists } => {
             let listed = try_join_all(lists.iter().map(|list| leases.list(list, list.most())));
@@ -116,6 +118,9 @@ where
             Response::Others(Others { in_groups, instances })
         }
         Request::Instances(ids) => Response::Instances(volumes.instances(&ids).await?),
+        Request::Command(instance, sought) => {
+            Response::Command(commands.command(&instance, &sought).await?)
+        }
         Request::TakePoke(instance, guard) => {
             leases.take_poke(&instance, &guard).await?;
             Response::Done
@@ -123,6 +128,9 @@ where
         Request::Effect(instance, effect) => Response::Answered(match effect {
             Effect::Create(creation) => {
                 return Ok(Response::Created(volumes.create(&creation).await?));
+            }
+            Effect::RunDocument(run) => {
+                return Ok(Response::Sent(commands.run_document(&instance, &run).await?));
             }
             Effect::Attach(volume, device) => volumes.attach(&volume, &instance, &device).await?,
             Effect::Detach(volume) => volumes.detach(&volume, &instance).await?,

@@ -3,6 +3,7 @@
 //! guard; so each transition takes the records as they were read, and refuses to be built from a record in another
 //! state by giving nothing. Those by which a pool grows are in [`creation`].
 
+pub mod command;
 pub mod creation;
 pub mod drift;
 pub mod enrolment;
@@ -255,6 +256,8 @@ pub fn begin_release(
     reason.clone_into(&mut releasing.reason);
     let mut next = claim.clone();
     next.phase = Phase::Leaving { slot: id.clone(), epoch: *epoch, since: now };
+    // What an earlier release has left there is no word on this one.
+    next.command = None;
     if let Some(action) = action.filter(|action| next.action.as_ref() != Some(*action)) {
         next.take_up(action, now);
     }

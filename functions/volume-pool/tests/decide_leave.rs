@@ -295,8 +295,6 @@ fn mode_detach_touches_nothing_once_the_action_no_longer_waits() {
 fn mode_terminate_goes_on_at_once_with_the_slot_still_releasing() {
     let situation = Situation::leaving(LeaveMode::Terminate);
     situation.gives_effect(go_on(), &Reason::LeaveToTermination);
-    let situation = Situation::leaving(LeaveMode::Ssm);
-    situation.gives_effect(go_on(), &Reason::LeaveToTermination);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use situation::{
     terminate_action, volume,
 };
 use volume_pool::Timestamp;
+use volume_pool::command::{CommandShown, CommandState, CommandStatus, LeaveCommand};
 use volume_pool::decide::{Decision, Effect, Look, Reason, Step, decide};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::evidence::evidence;
@@ -399,7 +400,55 @@ impl Choices<'_> {
         if situation.subject.found.is_some() && self.one_in(2) {
             situation.make_found();
         }
+        if self.one_in(5) {
+            self.leave_by_document(&mut situation);
+        }
         situation
+    }
+
+    /// Under leave mode `ssm`, with whatever command on record, and whatever is known of it.
+    fn leave_by_document(&mut self, situation: &mut Situation) {
+        let leaving = Situation::leaving(LeaveMode::Ssm);
+        let actions = [terminate_action(), terminate_action(), self.action()];
+        situation.subject.event = leaving.subject.event.filter(|_| self.one_in(2));
+        situation.seen.described.group_instance = leaving.seen.described.group_instance;
+        situation.seen.described.instance = leaving.seen.described.instance;
+        situation.runs_as(self.instance_state());
+        situation.seen.slot = leaving.seen.slot;
+        let mut claim = leaving.seen.claim.unwrap();
+        claim.action = Some(self.one_of(&actions));
+        let id = "command-1".parse().unwrap();
+        let states = [
+            CommandState::Announced,
+            CommandState::Sent { id: "command-1".parse().unwrap() },
+            CommandState::Succeeded { id },
+        ];
+        claim.command = (!self.one_in(5)).then(|| LeaveCommand {
+            action: self.one_of(&actions),
+            document: "drain".parse().unwrap(),
+            comment: "stateful-asg".to_owned(),
+            announced_at: seconds_ago(5),
+            state: self.one_of(&states),
+        });
+        situation.seen.claim = Some(claim);
+        let command = |status| CommandShown::Command("command-1".parse().unwrap(), status);
+        situation.seen.command = self.one_of(&[
+            None,
+            Some(CommandShown::Nothing),
+            Some(command(CommandStatus::UnderWay)),
+            Some(command(CommandStatus::Succeeded)),
+            Some(command(CommandStatus::Failed("Failed".to_owned()))),
+        ]);
+        let answers = &mut situation.seen.answers;
+        answers.still_waits = self
+            .one_of(&[None, Some(true), Some(true), Some(false)])
+            .map(|known| (self.one_of(&actions), known));
+        answers.announced = self.one_of(&[None, Some("stateful-asg".to_owned())]);
+        answers.command_sent = self.one_of(&[
+            None,
+            Some(Ok("command-1".parse().unwrap())),
+            Some(Err(Refusal::Other("no".into()))),
+        ]);
     }
 
     fn answers(&mut self, situation: &mut Situation) {
@@ -573,7 +622,26 @@ proptest! {
                     && (attachment.device != recorded.device.as_str()
                         || slot.volumes.iter().any(|known| unusable(&situation, &known.volume)))
             });
-        prop_assert!(by_policy || undone, "{}", decision.reason);
+        // Unmounted by the document that was run in this very termination, which Auto Scaling says still waits.
+        let unmounted = claim.command.as_ref().is_some_and(|command| {
+            matches!(command.state, CommandState::Succeeded { .. })
+                && command.action.token.is_some()
+                && situation.seen.answers.still_waits == Some((command.action.clone(), true))
+        }) && matches!(claim.phase, Phase::Leaving { .. })
+            && shown_in(&situation, &[LifecycleState::TerminatingWait]);
+        prop_assert!(by_policy || undone || unmounted, "{}", decision.reason);
+    }
+
+    #[test]
+    fn a_document_is_run_only_in_mode_ssm_by_its_record_and_while_the_instance_waits_to_go(situation in any_situation()) {
+        let decision = situation.decided();
+        let Some(Effect::RunDocument(run)) = effect(&decision) else { return Ok(()) };
+        let (claim, _) = held(&situation).expect("run without holding a slot");
+        prop_assert_eq!(claim.policy.as_ref().map(|policy| policy.leave.mode), Some(LeaveMode::Ssm));
+        let command = claim.command.as_ref().expect("run without a record of it");
+        prop_assert_eq!((&command.comment, &command.state), (&run.comment, &CommandState::Announced));
+        let leaving = matches!(claim.phase, Phase::Leaving { .. });
+        prop_assert!(leaving && shown_in(&situation, &[LifecycleState::TerminatingWait]));
     }
 
     /// Safety rule 2.
@@ -868,6 +936,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
             Step::Look(Look::Others(_)) => "look at other holders",
             Step::Look(Look::Instances(_)) => "look at holders",
             Step::Look(Look::Pool(_)) => "look at the pool",
+            Step::Look(Look::Command(_)) => "look at the command",
             Step::Commit(transaction) => transaction.name,
             Step::Effect(effect) => effect.call(),
             Step::Poll => "poll",
@@ -880,7 +949,9 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
     }
     let expected = BTreeSet::from([
         "adopt",
+        "announce",
         "autoscaling:CompleteLifecycleAction",
+        "autoscaling:RecordLifecycleActionHeartbeat",
         "begin release",
         "cancel",
         "change device",
@@ -899,6 +970,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "lease",
         "look at hooks",
         "look at holders",
+        "look at the command",
         "look at leased slots",
         "look at other holders",
         "look at the group",
@@ -911,9 +983,12 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "quarantine",
         "release",
         "rest",
+        "sent",
         "serve",
         "set apart",
         "spare",
+        "ssm:SendCommand",
+        "succeeded",
         "try again",
     ]);
     assert_eq!(seen, expected);

@@ -1,6 +1,8 @@
 //! The door in process: the world behind the domain's ports. Every future is ready at once, so whoever drives it
 //! decides when time passes.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

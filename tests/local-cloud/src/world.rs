@@ -51,7 +51,7 @@ use volume_pool::Timestamp;
 pub use actions::{Action, ActionName};
 pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
-pub use commands::{Agent, Command, CommandInvocation, CommandStatus, SendCommand};
+pub use commands::{Agent, Command, CommandFilter, CommandInvocation, CommandStatus, SendCommand};
 pub use config::{
     AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, Span, Timings, Workload,
 };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use local_cloud::stage::Stage;
 use local_cloud::world::{
-    ApiError, Config, CreateGroup, CreateVolume, GroupChange, GroupTag, HookSpecification, IMAGE,
-    LaunchSpecification, LifecycleState, RunInstances, TemplateReference, Transition,
-    VolumeSpecification,
+    ApiError, CommandFilter, CommandInvocation, Config, CreateGroup, CreateVolume, Document,
+    DocumentEffect, GroupChange, GroupTag, HookSpecification, IMAGE, LaunchSpecification,
+    LifecycleState, PageRequest, RunInstances, TemplateReference, Transition, VolumeSpecification,
 };
 use volume_pool::Timestamp;
 
@@ -18,9 +18,22 @@ pub const LONG: Duration = Duration::from_mins(30);
 /// The only zone of scenarios with one zone.
 pub const ZONE: &str = "eu-central-1a";
 
-/// An empty stage.
+/// Leave mode `ssm`, by the document that every stage has.
+pub const SSM: &str = r#"{"pool":"cassandra","leave":{"mode":"ssm","document":"drain"}}"#;
+
+/// An empty stage, with the document `drain`, which unmounts every filesystem of its instance.
 pub fn stage(seed: u64) -> Stage {
-    Stage::new(Config { seed, ..Config::default() }, BEGIN)
+    let stage = Stage::new(Config { seed, ..Config::default() }, BEGIN);
+    let drain = Document { effect: DocumentEffect::Unmounts, ..Document::default() };
+    stage.cloud.world().put_document("drain", drain);
+    stage
+}
+
+/// The commands that this instance was sent, as far as they show.
+pub fn commands(stage: &Stage, instance: &str) -> Vec<CommandInvocation> {
+    let filter = CommandFilter { instance: Some(instance), ..CommandFilter::default() };
+    let found = stage.cloud.world().list_command_invocations(&filter, &PageRequest::default());
+    found.map(|page| page.items).unwrap_or_default()
 }
 
 /// A volume with the pool's tag, available.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use local_cloud::stage::{Fault, Stage};
-use scenarios::{in_service, replace_one, stage, tagged, volumes_by_slot};
+use local_cloud::world::{CommandFilter, PageRequest};
+use scenarios::{SSM, in_service, replace_one, stage, tagged, volumes_by_slot};
 
 const STOP: &str = r#"{"pool":"cassandra"}"#;
 const DETACH: &str = r#"{"pool":"cassandra","leave":{"mode":"detach"}}"#;
@@ -35,6 +36,7 @@ fn goes_wrong_at_every(step: usize, policy: &str, faults: &[Fault]) {
                 .unwrap_or_else(|problem| panic!("{fault:?} at call {call}: {problem}"));
             assert_eq!(volumes_by_slot(&stage), before, "{fault:?} at call {call}");
             assert_eq!(tagged(&stage), tagged(&undisturbed), "{fault:?} at call {call}");
+            assert_eq!(sent(&stage), sent(&undisturbed), "{fault:?} at call {call}: documents run");
             assert_eq!(
                 epochs(&stage),
                 epochs(&undisturbed),
@@ -76,4 +78,17 @@ fn no_fault_changes_anything_in_leave_mode_detach() {
 #[test]
 fn no_fault_changes_anything_in_leave_mode_terminate() {
     goes_wrong_at_every(1, TERMINATE, &EVERY);
+}
+
+/// `SendCommand` has no client token, and yet the document is run once, whatever goes wrong.
+#[test]
+fn no_fault_changes_anything_in_leave_mode_ssm() {
+    goes_wrong_at_every(1, SSM, &EVERY);
+}
+
+/// How many commands were sent, to whichever instance.
+fn sent(stage: &Stage) -> usize {
+    let world = stage.cloud.world();
+    let all = world.list_command_invocations(&CommandFilter::default(), &PageRequest::default());
+    all.unwrap().items.len()
 }

@@ -134,7 +134,7 @@ fn a_holder_that_ec2_has_forgotten_is_released_when_its_event_comes_late() {
     stage.loses = |event| match event {
         Event::InstanceState { .. } => true,
         Event::Lifecycle(event) => event.action.transition == Transition::Terminating,
-        Event::Schedule | Event::Ignored(_) => false,
+        Event::CommandEnded(_) | Event::Schedule | Event::Ignored(_) => false,
     };
     let killed = instances(&stage, "cassandra", LifecycleState::InService).remove(0);
     stage.cloud.world().terminate_by_hand(&killed).unwrap();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use local_cloud::stage::Stage;
 use local_cloud::world::LifecycleState;
 use scenarios::{
-    LONG, ZONE, group, hooks, in_service, instances, replace_one, stage, tagged, tagged_volume,
-    volumes_by_slot,
+    LONG, SSM, ZONE, group, hooks, in_service, instances, replace_one, stage, tagged,
+    tagged_volume, volumes_by_slot,
 };
 use volume_pool::record::SlotState;
 
@@ -41,8 +41,13 @@ fn in_leave_mode_terminate_the_replacement_gets_the_very_volume() {
 }
 
 #[test]
+fn in_leave_mode_ssm_the_replacement_gets_the_very_volume() {
+    (0..8).for_each(|seed| a_failed_instance_gets_its_volume_back(SSM, seed));
+}
+
+#[test]
 fn whoever_releases_a_slot_serves_its_waiter_without_the_schedule() {
-    for policy in [STOP, TERMINATE] {
+    for policy in [STOP, TERMINATE, SSM] {
         let mut stage = in_service(stage(4), 2, policy).unwrap();
         let before = volumes_by_slot(&stage);
         stage.reconciles = false;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use local_cloud::stage::{Fault, Stage};
 use local_cloud::world::{InstanceState, LifecycleState};
-use scenarios::{LONG, in_service, instances, settle, stage, volumes_by_slot};
+use scenarios::{LONG, SSM, in_service, instances, settle, stage, volumes_by_slot};
 
 const SIZE: u32 = 3;
 /// How many instances go.
 const GOINGS: usize = 4;
 
-const POLICIES: [&str; 3] = [
+const POLICIES: [&str; 4] = [
+    SSM,
     r#"{"pool":"cassandra"}"#,
     r#"{"pool":"cassandra","leave":{"mode":"detach"}}"#,
     r#"{"pool":"cassandra","leave":{"mode":"terminate"}}"#,

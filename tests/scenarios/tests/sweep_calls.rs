@@ -29,7 +29,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A group of so many instances in service, each with the volume of its slot.
-fn at_rest(slots: u32) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
+fn at_rest(slots: u32) -> Ports<InProcess, InProcess, InProcess, MemoryLeases, InProcess> {
     let cloud = InProcess::new(World::new(Config::default(), BEGIN));
     let leases = MemoryLeases::default();
     let place = Place { pool: "cassandra".parse().unwrap(), zone: ZONE.parse().unwrap() };
@@ -78,7 +78,13 @@ fn at_rest(slots: u32) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
         let transaction = Transaction { name: "at rest", writes: some.to_vec(), wakes: None };
         at_once(leases.commit(&transaction)).unwrap();
     }
-    Ports { volumes: cloud.clone(), actions: cloud.clone(), leases, clock: cloud }
+    Ports {
+        volumes: cloud.clone(),
+        actions: cloud.clone(),
+        commands: cloud.clone(),
+        leases,
+        clock: cloud,
+    }
 }
 
 /// Groups of 100 at most, without hooks, so that everybody comes into service by himself.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use local_cloud::stage::{Stage, Timeouts};
 use local_cloud::world::LifecycleState;
 use scenarios::{
-    LONG, ZONE, group, hooks, in_service, instances, settle, stage, tagged_volume, volumes_by_slot,
+    LONG, SSM, ZONE, group, hooks, in_service, instances, settle, stage, tagged_volume,
+    volumes_by_slot,
 };
 use volume_pool::event::{Event, Transition};
 
@@ -26,7 +27,7 @@ fn endings(event: &Event) -> bool {
     match event {
         Event::InstanceState { .. } => true,
         Event::Lifecycle(event) => event.action.transition == Transition::Terminating,
-        Event::Schedule | Event::Ignored(_) => false,
+        Event::CommandEnded(_) | Event::Schedule | Event::Ignored(_) => false,
     }
 }
 
@@ -56,7 +57,7 @@ fn launches_whose_events_are_lost_are_served_within_two_runs() {
 /// The heartbeat timeout of the hooks is 300 s, and the stage lets no action of ours time out.
 #[test]
 fn all_events_lost_for_ten_minutes_are_made_up_for_in_every_leave_mode() {
-    for policy in [STOP, DETACH, TERMINATE] {
+    for policy in [STOP, DETACH, TERMINATE, SSM] {
         for seed in 0..4 {
             let mut stage = in_service(stage(seed), 3, policy).unwrap();
             let before = volumes_by_slot(&stage);

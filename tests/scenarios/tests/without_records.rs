@@ -59,6 +59,7 @@ fn keep_alive(stage: &Stage) -> usize {
     let ports = Ports {
         volumes: cloud.clone(),
         actions: cloud.clone(),
+        commands: cloud.clone(),
         leases: NoRecords,
         clock: cloud.clone(),
     };

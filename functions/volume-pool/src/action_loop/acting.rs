@@ -3,6 +3,7 @@
 use super::{ActionLoop, After, State};
 use crate::answers::Next;
 use crate::decide::{Decision, Effect, Look, Step, decide};
+use crate::ids::{CommandId, VolumeId, VolumeName};
 use crate::ports::{Commit, Refusal};
 use crate::record::{List, Phase, Record};
 use crate::report::StepTaken;
@@ -38,6 +39,9 @@ impl ActionLoop {
                     Look::Group(group) => Request::Group(group.clone()),
                     Look::Others(instances) => Request::Others(instances.clone()),
                     Look::Instances(instances) => Request::Instances(instances.clone()),
+                    Look::Command(sought) => {
+                        Request::Command(self.subject.instance.clone(), sought.clone())
+                    }
                     Look::Held(place) => {
                         Request::Read { keys: Vec::new(), lists: vec![List::Held(place.clone())] }
                     }
@@ -85,6 +89,7 @@ impl ActionLoop {
                 match transaction.name {
                     "lease" | "enrol" | "begin release" => self.seen.answers.forget_evidence(),
                     "try again" => self.seen.answers.forget_creations(),
+                    "announce" => self.announced(),
                     _ => {}
                 }
                 self.seen.answers.released.extend(transaction.released());
@@ -130,6 +135,35 @@ impl ActionLoop {
             Next::ObserveLater => self.pause(After::Observe),
             Next::Observe => self.describe(),
         }
+    }
+
+    /// A command is on record that nobody can have sent yet.
+    fn announced(&mut self) {
+        if let Some(command) = self.claim.as_ref().and_then(|claim| claim.command.as_ref()) {
+            self.seen.answers.note_announced(command);
+        }
+    }
+
+    /// A volume was created, or refused.
+    pub(super) fn created(
+        &mut self,
+        name: VolumeName,
+        answer: Result<VolumeId, Refusal>,
+    ) -> Request {
+        if let Err(refusal) = &answer {
+            self.journal.refusals.push(format!("ec2:CreateVolume: {refusal}"));
+        }
+        self.seen.answers.note_created(name, answer);
+        self.describe()
+    }
+
+    /// A command was sent, or refused.
+    pub(super) fn sent(&mut self, answer: Result<CommandId, Refusal>) -> Request {
+        if let Err(refusal) = &answer {
+            self.journal.refusals.push(format!("ssm:SendCommand: {refusal}"));
+        }
+        self.seen.answers.note_sent(answer);
+        self.describe()
     }
 
     pub(super) fn progressed(&mut self) {

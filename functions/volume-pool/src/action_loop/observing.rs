@@ -105,6 +105,8 @@ impl ActionLoop {
 
     pub(super) fn describe(&mut self) -> Request {
         let volumes = self.slot.iter().flat_map(Slot::every_volume).cloned().collect();
+        // What was read of a command before says nothing of it now.
+        self.seen.command = None;
         self.state = State::Describing;
         Request::Describe(self.subject.instance.clone(), volumes)
     }

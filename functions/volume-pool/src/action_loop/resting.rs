@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{ActionLoop, After, State};
 use crate::action::Action;
-use crate::decide::{Effect, waiting_action};
+use crate::command::CommandShown;
+use crate::decide::{Effect, Look, waiting_action};
 use crate::ids::VolumeId;
 use crate::observation::Described;
-use crate::ports::PortError;
+use crate::ports::{PortError, Refusal};
 use crate::request::{Ending, Outcome, Request};
 use crate::time::Timestamp;
 use crate::transition::{self, Rest};
@@ -86,6 +87,17 @@ impl ActionLoop {
             State::Effecting(Effect::Tag(resource, _)) if resource.parse::<VolumeId>().is_ok() => {
                 self.seen.answers.tagged(resource);
                 return self.describe();
+            }
+            // Leaving in order must not hold up the termination: what Systems Manager refuses is a refusal, and what it does
+            // not say is decided on as well.
+            State::Effecting(Effect::RunDocument(_))
+                if matches!(error, PortError::Denied { .. }) =>
+            {
+                return self.sent(Err(Refusal::Other(error.to_string())));
+            }
+            State::Looking(Look::Command(_)) => {
+                self.seen.command = Some(CommandShown::Unanswered(error));
+                return self.reread();
             }
             _ => {}
         }

@@ -1,7 +1,9 @@
 //! An instance that is going or gone: begin the release, bring the volumes off it, and release on evidence only.
 //!
-//! Safety: no volume is detached from a running instance unless the policy says so; a slot is free only once
-//! [`evidence`] says that its volumes are.
+//! Safety: no volume is detached from a running instance unless the policy says so, or the document that it names has
+//! unmounted it; a slot is free only once [`evidence`] says that its volumes are.
+
+mod document;
 
 use std::time::Duration;
 
@@ -176,21 +178,25 @@ impl Leaving<'_> {
                 self.let_terminate(seen, Reason::InstanceGone)
             }
             _ if self.action.is_none() => self.wait_for_termination(),
-            _ if over(&leave, now, self.since) => self.let_terminate(seen, Reason::LeaveTimeUp),
-            // Mode ssm is refused where policies are read; a record that has it is served by the termination.
-            (LeaveMode::Terminate | LeaveMode::Ssm, _) => {
-                self.let_terminate(seen, Reason::LeaveToTermination)
+            _ if over(&leave, now, self.since) => {
+                let alarm = self.document_not_done(&leave, "leave.seconds are over");
+                self.let_terminate(seen, Reason::LeaveTimeUp).with_alarm(alarm)
             }
+            (LeaveMode::Terminate, _) => self.let_terminate(seen, Reason::LeaveToTermination),
             (LeaveMode::Detach, _)
-            | (LeaveMode::Stop | LeaveMode::Guest, InstanceState::Stopped) => {
+            | (LeaveMode::Stop | LeaveMode::Guest | LeaveMode::Ssm, InstanceState::Stopped) => {
                 self.detach(subject, seen)
+            }
+            (LeaveMode::Ssm, InstanceState::Running | InstanceState::Pending) => {
+                self.by_document(subject, seen, now, &leave)
             }
             (LeaveMode::Stop, InstanceState::Running | InstanceState::Pending) => {
                 self.stop(subject, seen)
             }
-            (LeaveMode::Stop, InstanceState::Stopping | InstanceState::Other(_)) => {
-                self.wait(seen, subject, Reason::Stopping)
-            }
+            (
+                LeaveMode::Stop | LeaveMode::Ssm,
+                InstanceState::Stopping | InstanceState::Other(_),
+            ) => self.wait(seen, subject, Reason::Stopping),
             (LeaveMode::Guest, _) => self.wait(seen, subject, Reason::Draining),
         }
     }
@@ -245,14 +251,17 @@ impl Leaving<'_> {
         }
     }
 
-    /// Whether a volume may be taken off the instance now: nothing runs there, or the policy says that nobody has it
-    /// mounted, and the action still waits; or its launch is given up and did not go on with it.
+    /// Whether a volume may be taken off the instance now: nothing runs there; or the policy says that nobody has it
+    /// mounted, or its document has unmounted it, and the action still waits; or its launch is given up and did not go on
+    /// with it.
     fn may_detach(&self, seen: &Observation, mode: LeaveMode, now: Timestamp) -> bool {
         match seen.described.instance.as_ref().map(|instance| &instance.state) {
             None => forgotten(seen, now),
             Some(InstanceState::Stopped) => true,
             Some(InstanceState::Running) => {
-                self.undoing || (mode == LeaveMode::Detach && self.action.is_some())
+                self.undoing
+                    || (mode == LeaveMode::Detach && self.action.is_some())
+                    || self.unmounted(seen)
             }
             Some(_) => false,
         }

@@ -4,7 +4,9 @@ use displaydoc::Display;
 use serde::Serialize;
 
 use crate::action::GiveUp;
-use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId, VolumeName, Zone};
+use crate::ids::{
+    DeviceName, DocumentName, GroupName, InstanceId, PoolName, SlotId, VolumeId, VolumeName, Zone,
+};
 use crate::policy::PolicyError;
 
 /// Why a step is taken.
@@ -307,9 +309,57 @@ pub enum Reason {
     },
     /// the leave mode is terminate: the termination frees the volumes
     LeaveToTermination,
+    /// the leave mode is ssm: before document {document} is sent to the instance, that goes on record
+    AnnounceCommand {
+        /// The document.
+        document: DocumentName,
+    },
+    /// document {document} is to make the instance let go of its volumes
+    RunDocument {
+        /// The document.
+        document: DocumentName,
+    },
+    /// whether document {document} was sent, or what has become of it, Systems Manager tells
+    CommandUnknown {
+        /// The document.
+        document: DocumentName,
+    },
+    /// document {document} was sent
+    NoteCommand {
+        /// The document.
+        document: DocumentName,
+    },
+    /// document {document} is on its way or runs
+    RunningDocument {
+        /// The document.
+        document: DocumentName,
+    },
+    /// what has become of document {document} can't be read now: {problem}
+    CommandUnread {
+        /// The document.
+        document: DocumentName,
+        /// What was seen.
+        problem: String,
+    },
+    /// document {document} has succeeded: the instance has let go of its volumes
+    DocumentSucceeded {
+        /// The document.
+        document: DocumentName,
+    },
+    /// document {document} has not done its work ({problem}): the termination frees the volumes
+    DocumentFailed {
+        /// The document.
+        document: DocumentName,
+        /// What was seen.
+        problem: String,
+    },
+    /// the document has succeeded: whether the termination that it was sent for still waits, Auto Scaling tells
+    ConfirmAction,
+    /// the document has succeeded, but nothing shows that the termination waiting now is the one that it was sent for: it frees the volumes
+    ActionUnconfirmed,
     /// leaving took longer than leave.seconds: the termination frees the volumes
     LeaveTimeUp,
-    /// volume {volume} may be detached: the instance is stopped, or the policy says so
+    /// volume {volume} may be detached: the instance is stopped, has let go of it, or the policy says so
     Detach {
         /// The volume.
         volume: VolumeId,
@@ -482,6 +532,15 @@ pub enum Alarm {
         /// How many.
         count: u32,
     },
+    /// document {document}, which is to make {instance} let go of its volumes, has not done that: {problem}; the instance is terminated as it is: mend the document, the instance's SSM agent or the function's role
+    DocumentFailed {
+        /// The document.
+        document: DocumentName,
+        /// The instance.
+        instance: InstanceId,
+        /// What was seen.
+        problem: String,
+    },
     /// claim and slot contradict each other; nothing is touched until a person has looked
     RecordsDisagree,
 }
@@ -510,6 +569,7 @@ impl Alarm {
             Self::AbandonBreaker { .. } => "abandon-breaker",
             Self::WaitTimedOut { .. } => "wait-timed-out",
             Self::LaunchGivenUp { .. } => "launch-given-up",
+            Self::DocumentFailed { .. } => "document-failed",
             Self::RecordsDisagree => "records-disagree",
         }
     }

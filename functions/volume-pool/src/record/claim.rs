@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::action::{Action, ActionResult, GiveUp};
+use crate::command::LeaveCommand;
 use crate::ids::{InstanceId, InvocationId, SlotId};
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -34,6 +35,9 @@ pub struct Claim {
     /// The last policy that parsed for this instance's launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// What makes the instance let go of its volumes, in leave mode `ssm`, since its release began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<LeaveCommand>,
     /// The invocation that may act for the instance now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -104,6 +108,7 @@ impl Claim {
             answered: None,
             given_up: None,
             policy: None,
+            command: None,
             guard: None,
             open: false,
             last_slot: None,

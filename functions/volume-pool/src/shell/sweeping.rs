@@ -12,7 +12,7 @@ use crate::action::Transition;
 use crate::decide::Effect;
 use crate::drift::Inspection;
 use crate::ids::{GroupName, InstanceId, PoolName};
-use crate::ports::{Clock, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
+use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::record::{List, Record};
 use crate::request::{Ending, Request, Response};
 use crate::sweep::{PoolView, Swept, jitter};
@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 const AT_ONCE: usize = 8;
 
 /// Reads everything that a sweep looks at.
-pub async fn sweep<V, A, L, C>(ports: &Ports<V, A, L, C>) -> Swept
+pub async fn sweep<V, A, R, L, C>(ports: &Ports<V, A, R, L, C>) -> Swept
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
@@ -96,14 +96,15 @@ async fn pool<V: Volumes, L: LeaseStore>(
 }
 
 /// Keeps the actions of these instances alive, by their groups' hooks of ours; answers how many.
-pub async fn keep_alive<V, A, L, C>(
+pub async fn keep_alive<V, A, R, L, C>(
     waiting: BTreeMap<GroupName, Vec<(InstanceId, Transition)>>,
     hook_prefix: &str,
-    ports: &Ports<V, A, L, C>,
+    ports: &Ports<V, A, R, L, C>,
 ) -> usize
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
+    R: Commands + Sync,
     L: LeaseStore + Sync,
     C: Clock + Sync,
 {
@@ -161,10 +162,14 @@ where
 }
 
 /// Takes a closer look at a free slot; answers how that ended.
-pub async fn inspect<V, A, L, C>(inspection: &mut Inspection, ports: &Ports<V, A, L, C>) -> Ending
+pub async fn inspect<V, A, R, L, C>(
+    inspection: &mut Inspection,
+    ports: &Ports<V, A, R, L, C>,
+) -> Ending
 where
     V: Volumes + Sync,
     A: LifecycleActions + Sync,
+    R: Commands + Sync,
     L: LeaseStore + Sync,
     C: Clock + Sync,
 {

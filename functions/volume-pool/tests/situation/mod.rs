@@ -65,7 +65,8 @@ pub(crate) fn policy() -> Policy {
 }
 
 pub(crate) fn policy_leaving(mode: LeaveMode) -> Policy {
-    Policy { leave: Leave { mode, ..Leave::default() }, ..policy() }
+    let document = (mode == LeaveMode::Ssm).then(|| "drain".parse().unwrap());
+    Policy { leave: Leave { mode, document, ..Leave::default() }, ..policy() }
 }
 
 /// A policy whose slots have a volume `data` at `/dev/sdf` and a volume `log` at `/dev/sdg`.

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volume_pool::action_loop::ActionLoop;
+use volume_pool::command::{CommandShown, CommandStatus, Sought};
 use volume_pool::decide::{Effect, Subject};
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, LifecycleEvent, Transition};
-use volume_pool::ids::{InstanceId, VolumeId};
+use volume_pool::ids::{CommandId, InstanceId, VolumeId};
 use volume_pool::invocation::Invocation;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, GroupView, Hook,
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) answered: Vec<(InstanceId, Action, ActionResult)>,
     pub(crate) tokens: BTreeMap<String, VolumeId>,
+    /// The commands that were sent, by their comments, and what has become of each. The first is called `command-1`.
+    pub(crate) commands: Vec<(String, CommandStatus)>,
     pub(crate) now: Timestamp,
 }
 
@@ -43,6 +46,7 @@ impl World {
             hooks: our_hooks(),
             answered: Vec::new(),
             tokens: BTreeMap::new(),
+            commands: Vec::new(),
             now: NOW,
         }
     }
@@ -167,6 +171,11 @@ impl World {
                     .filter_map(|id| Some((id.clone(), self.instances.get(id)?.clone())))
                     .collect(),
             ),
+            Request::Command(_, sought) => Response::Command(self.command(sought)),
+            Request::Effect(_, Effect::RunDocument(run)) => {
+                self.commands.push((run.comment.clone(), CommandStatus::UnderWay));
+                Response::Sent(Ok(command_id(self.commands.len())))
+            }
             Request::Effect(_, Effect::Create(creation)) => {
                 Response::Created(Ok(self.created(creation)))
             }
@@ -184,6 +193,17 @@ impl World {
             Request::Serve(_) => Response::Done,
             Request::Finish(_) => panic!("asked to go on after the end"),
         }
+    }
+
+    fn command(&self, sought: &Sought) -> CommandShown {
+        let sent = self.commands.iter().enumerate().rev();
+        let mut found = sent.filter(|(index, (comment, _))| match sought {
+            Sought::Id(id) => *id == command_id(index + 1),
+            Sought::Comment { comment: wanted, .. } => comment == wanted,
+        });
+        found.next().map_or(CommandShown::Nothing, |(index, (_, status))| {
+            CommandShown::Command(command_id(index + 1), status.clone())
+        })
     }
 
     /// The same token gives the same volume.
@@ -206,7 +226,7 @@ impl World {
 
     fn carry_out(&mut self, id: &InstanceId, effect: &Effect) -> Result<(), Refusal> {
         match effect {
-            Effect::Create(_) => panic!("answered with the volume's name"),
+            Effect::Create(_) | Effect::RunDocument(_) => panic!("answered with a name"),
             Effect::Attach(volume, device) => {
                 let volume = self.volumes.get_mut(volume).ok_or(Refusal::NotFound)?;
                 if !volume.attachments.is_empty() {
@@ -285,6 +305,10 @@ impl World {
     }
 }
 
+pub(crate) fn command_id(number: usize) -> CommandId {
+    format!("command-{number}").parse().unwrap()
+}
+
 type Machine = Box<dyn FnMut(Option<Response>, Timestamp) -> Request>;
 
 /// A machine in a world, between two requests.
@@ -357,6 +381,12 @@ impl Run {
         self.request = (self.machine)(Some(response), self.world.now);
     }
 
+    /// Lets the request take effect, and its answer get lost.
+    pub(crate) fn step_unseen(&mut self) {
+        self.world.answer(&self.request);
+        self.fail();
+    }
+
     pub(crate) fn fail(&mut self) {
         self.answer(Response::Failed(transient()));
     }
@@ -422,6 +452,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::Group(_) => "look at the group".to_owned(),
         Request::Others(_) => "look at others".to_owned(),
         Request::Instances(_) => "look at holders".to_owned(),
+        Request::Command(..) => "look at the command".to_owned(),
         Request::Commit(transaction) => format!("commit {}", transaction.name),
         Request::Poke(..) => "poke".to_owned(),
         Request::TakePoke(..) => "take poke".to_owned(),

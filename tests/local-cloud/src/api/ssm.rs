@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use volume_pool::Timestamp;
 
 use super::Response;
-use crate::world::{ApiError, Command, CommandInvocation, PageRequest, SendCommand, World};
+use crate::world::{
+    ApiError, Command, CommandFilter, CommandInvocation, PageRequest, SendCommand, World,
+};
 
 /// The only plugin that documents have here.
 const PLUGIN: &str = "aws:runShellScript";
@@ -41,10 +43,20 @@ struct GetCommandInvocationInput {
 struct ListCommandInvocationsInput {
     command_id: Option<String>,
     instance_id: Option<String>,
+    #[serde(default)]
+    filters: Vec<FilterInput>,
     max_results: Option<usize>,
     next_token: Option<String>,
     #[serde(default)]
     details: bool,
+}
+
+/// `CommandFilter`, whose members begin with small letters, unlike all others.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilterInput {
+    key: String,
+    value: String,
 }
 
 #[derive(Deserialize)]
@@ -132,8 +144,18 @@ fn list_command_invocations(world: &mut World, content: &[u8]) -> Result<Value, 
         max_results: Some(input.max_results.unwrap_or(LARGEST_PAGE)),
         next_token: input.next_token,
     };
-    let (command, instance) = (input.command_id.as_deref(), input.instance_id.as_deref());
-    let found = world.list_command_invocations(command, instance, &page)?;
+    let mut filter = CommandFilter {
+        command: input.command_id.as_deref(),
+        instance: input.instance_id.as_deref(),
+        after: None,
+    };
+    for FilterInput { key, value } in &input.filters {
+        match (key.as_str(), value.parse()) {
+            ("InvokedAfter", Ok(after)) => filter.after = Some(after),
+            _ => return Err(ApiError::SsmValidation(format!("filter {key} with value '{value}'"))),
+        }
+    }
+    let found = world.list_command_invocations(&filter, &page)?;
     let listed: Vec<Value> = found.items.iter().map(|it| listed(it, input.details)).collect();
     let mut answer = json!({ "CommandInvocations": listed });
     if let Some(token) = found.next_token {

@@ -2,8 +2,9 @@
 //! things afterwards does not tell.
 
 use std::collections::{BTreeMap, BTreeSet};
-use volume_pool::Timestamp;
 
+use volume_pool::Timestamp;
+use volume_pool::command::{CommandState, Run};
 use volume_pool::decide::Effect;
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
@@ -15,7 +16,9 @@ use volume_pool::request::Request;
 
 use super::safety::{Book, lacking};
 use super::{HOOK_PREFIX, Stage, Timeouts};
-use crate::world::{self, Filesystem, Happening, LifecycleState, World};
+use crate::world::{
+    self, CommandStatus, Document, DocumentEffect, Filesystem, Happening, LifecycleState, World,
+};
 
 /// Who makes a call.
 pub(super) struct Caller<'a> {
@@ -49,6 +52,7 @@ impl Stage {
                     since.is_some_and(|since| me.records_at.is_some_and(|read| *since < read))
                 }),
                 Effect::Stop => call.stops(),
+                Effect::RunDocument(run) => call.runs(run),
                 Effect::KeepOnTermination(_) | Effect::Tag(..) | Effect::Heartbeat(_) => None,
             };
             let unguarded = call.unguarded(effect, me.name);
@@ -108,6 +112,7 @@ impl Call<'_> {
             | Effect::KeepOnTermination(_)
             | Effect::Stop
             | Effect::Create(_)
+            | Effect::RunDocument(_)
             | Effect::Tag(..) => false,
         };
         let guard = self.claim().and_then(|claim| claim.guard.as_ref());
@@ -138,7 +143,8 @@ impl Call<'_> {
             .then(|| format!("rule 6: {volume} is attached to {}, without a lease", self.instance))
     }
 
-    /// Rule 5: nothing is pulled out from under a mounted filesystem, unless the policy says so.
+    /// Rule 5: nothing is pulled out from under a mounted filesystem, unless the policy says so, or the document that it
+    /// names has said that it unmounted it.
     fn detaches(&self, volume: &VolumeId) -> Option<String> {
         let attachment = self.world.attachment(volume.as_str(), self.instance.as_str())?;
         let state = self.world.instance(self.instance.as_str()).ok()?.state;
@@ -150,11 +156,24 @@ impl Call<'_> {
         );
         let leaving = matches!(self.claim().map(|claim| &claim.phase), Some(Phase::Leaving { .. }));
         let policy = self.claim().and_then(|claim| claim.policy.as_ref());
-        let allowed =
-            leaving && policy.is_some_and(|policy| policy.leave.mode == LeaveMode::Detach);
+        let mode = policy.map(|policy| policy.leave.mode).filter(|_| leaving);
+        let document = self.document_done();
+        let (instance, state) = (self.instance, state.as_str());
+        if alive && mode == Some(LeaveMode::Ssm) && self.terminates() && document.is_none() {
+            return Some(format!(
+                "rule 5: {volume} is detached from {instance}, {state}, before its document has succeeded"
+            ));
+        }
+        let allowed = match mode {
+            Some(LeaveMode::Detach) => true,
+            // A document may lie: it succeeds and has unmounted nothing.
+            Some(LeaveMode::Ssm) => {
+                document.is_some_and(|document| document.effect == DocumentEffect::Nothing)
+            }
+            Some(LeaveMode::Stop | LeaveMode::Guest | LeaveMode::Terminate) | None => false,
+        };
         let mounted = attachment.filesystem == Filesystem::Mounted;
         (alive && mounted && !allowed).then(|| {
-            let (instance, state) = (self.instance, state.as_str());
             format!("rule 5: {volume} is detached from {instance}, {state}, which has it mounted")
         })
     }
@@ -166,6 +185,37 @@ impl Call<'_> {
         let at_work = matches!(state, LifecycleState::InService | LifecycleState::Standby);
         at_work
             .then(|| format!("rule 5: {} is stopped while it is {}", self.instance, state.as_str()))
+    }
+
+    /// Rule 10, and the intent before the call: a document is run only on an instance whose termination waits, by the
+    /// command that is on record for it.
+    fn runs(&self, run: &Run) -> Option<String> {
+        let command = self.claim().and_then(|claim| claim.command.as_ref());
+        let announced = command.is_some_and(|command| {
+            command.state == CommandState::Announced
+                && (&command.document, &command.comment) == (&run.document, &run.comment)
+        });
+        (!announced || !self.terminates()).then(|| {
+            let (document, instance) = (&run.document, self.instance);
+            format!("rule 10: {document} is run on {instance}: announced {announced}")
+        })
+    }
+
+    fn terminates(&self) -> bool {
+        let member = self.world.member(self.instance.as_str());
+        member.is_some_and(|(_, member)| member.state == world::LifecycleState::TerminatingWait)
+    }
+
+    /// The document that has succeeded on the instance, on record and in the world.
+    fn document_done(&self) -> Option<Document> {
+        let command = self.claim()?.command.as_ref()?;
+        let CommandState::Succeeded { id } = &command.state else {
+            return None;
+        };
+        let invocation = self.world.command_invocation(id.as_str(), self.instance.as_str()).ok()?;
+        (invocation.status == CommandStatus::Success)
+            .then(|| self.world.document(&invocation.document))
+            .flatten()
     }
 
     /// Rule 8: an empty volume is created only with its intent on record, and where no slot with data is free for the
@@ -222,6 +272,7 @@ fn rests_on_records(effect: &Effect) -> bool {
         | Effect::Detach(_)
         | Effect::Create(_)
         | Effect::Stop
+        | Effect::RunDocument(_)
         | Effect::Complete(..) => true,
         Effect::KeepOnTermination(_) | Effect::Tag(..) | Effect::Heartbeat(_) => false,
     }

@@ -79,7 +79,7 @@ impl Stage {
 /// Whether the wiring sends such an event to a function.
 fn wired(event: &Event) -> bool {
     match event {
-        Event::Lifecycle(_) => true,
+        Event::Lifecycle(_) | Event::CommandEnded(_) => true,
         Event::InstanceState { state, .. } => {
             use InstanceState::{Running, Stopped, Terminated};
             matches!(state, Running | Stopped | Terminated)

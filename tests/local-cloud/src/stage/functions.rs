@@ -64,6 +64,7 @@ impl Stage {
                 let subject = Subject { hint: Some(state.clone()), ..subject(instance) };
                 self.start(subject, delivery, function)
             }
+            Event::CommandEnded(instance) => self.start(subject(instance), delivery, function),
             Event::Schedule => {
                 self.sweep(delivery, function);
                 self.sweep_on(function.number)
@@ -169,6 +170,7 @@ impl Stage {
         let what = match (&delivery.event, subject.found) {
             (Event::Lifecycle(event), _) => format!("{} event", event.action.hook),
             (Event::InstanceState { state, .. }, _) => format!("{state:?} event"),
+            (Event::CommandEnded(_), _) => "command event".to_owned(),
             (Event::Schedule | Event::Ignored(_), Some(found)) => format!("reconcile: {found}"),
             (Event::Schedule | Event::Ignored(_), None) => "reconcile".to_owned(),
         };
@@ -191,10 +193,11 @@ impl Stage {
         })
     }
 
-    pub(super) fn ports(&self) -> Ports<InProcess, InProcess, MemoryLeases, InProcess> {
+    pub(super) fn ports(&self) -> Ports<InProcess, InProcess, InProcess, MemoryLeases, InProcess> {
         Ports {
             volumes: self.cloud.clone(),
             actions: self.cloud.clone(),
+            commands: self.cloud.clone(),
             leases: self.leases.clone(),
             clock: self.cloud.clone(),
         }

@@ -87,6 +87,17 @@ pub struct SendCommand {
     pub timeout_seconds: Option<u64>,
 }
 
+/// Which invocations `ListCommandInvocations` is to show: all of them, as far as it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommandFilter<'a> {
+    /// Those of this command.
+    pub command: Option<&'a str>,
+    /// Those on this instance.
+    pub instance: Option<&'a str>,
+    /// Those asked for at this time or later: the filter `InvokedAfter`.
+    pub after: Option<Timestamp>,
+}
+
 /// A command on one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandInvocation {
@@ -214,14 +225,14 @@ impl World {
     /// `ListCommandInvocations`. A command that is not to be seen has none.
     pub fn list_command_invocations(
         &self,
-        command: Option<&str>,
-        instance: Option<&str>,
+        filter: &CommandFilter<'_>,
         page: &PageRequest,
     ) -> Result<Page<CommandInvocation>, ApiError> {
         let mut found: Vec<CommandInvocation> = self
             .invocations_shown()
-            .filter(|it| command.is_none_or(|command| it.command == command))
-            .filter(|it| instance.is_none_or(|instance| it.instance == instance))
+            .filter(|it| filter.command.is_none_or(|command| it.command == command))
+            .filter(|it| filter.instance.is_none_or(|instance| it.instance == instance))
+            .filter(|it| filter.after.is_none_or(|after| it.requested_at >= after))
             .cloned()
             .collect();
         let key = |it: &CommandInvocation| format!("{} {}", it.command, it.instance);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use local_cloud::api::ssm;
 use local_cloud::world::{
-    Agent, AttachmentState, CommandStatus, Detachment, Document, DocumentEffect, DocumentOutcome,
-    PageRequest, SendCommand, Span, VolumeState, World,
+    Agent, AttachmentState, CommandFilter, CommandStatus, Detachment, Document, DocumentEffect,
+    DocumentOutcome, PageRequest, SendCommand, Span, VolumeState, World,
 };
 use serde_json::{Value, json};
 
@@ -114,7 +114,8 @@ fn a_command_is_not_found_in_the_moment_after_it_was_sent() {
     assert_eq!(refused.code(), "InvocationDoesNotExist");
     let page = PageRequest::default();
     let listed = |world: &World| {
-        world.list_command_invocations(Some(&command), None, &page).unwrap().items.len()
+        let filter = CommandFilter { command: Some(&command), ..CommandFilter::default() };
+        world.list_command_invocations(&filter, &page).unwrap().items.len()
     };
     assert_eq!(listed(&world), 0);
     pass(&mut world, 1);
@@ -229,12 +230,19 @@ fn commands_are_answered_in_systems_managers_shape() {
     let listed = &listed["CommandInvocations"][0];
     assert_eq!((&listed["CommandId"], &listed["StatusDetails"]), (&id, &json!("Success")));
     assert_eq!(listed["CommandPlugins"][0]["ResponseCode"], 0);
+    for (time, expected) in [("2020-01-01T00:00:00Z", 1), ("2027-01-01T00:00:00Z", 0)] {
+        let since = json!({ "Filters": [{ "key": "InvokedAfter", "value": time }] });
+        let (_, listed) = ask(&mut world, "ListCommandInvocations", &since);
+        assert_eq!(listed["CommandInvocations"].as_array().unwrap().len(), expected, "{time}");
+    }
+    let odd_filter = json!({ "Filters": [{ "key": "InvokedAfter", "value": "yesterday" }] });
     for (operation, input, code) in [
         ("DescribeInstanceInformation", json!({}), "UnknownOperationException"),
         ("SendCommand", json!({ "DocumentName": "a", "Targets": [] }), "ValidationException"),
         ("SendCommand", json!({}), "ValidationException"),
         ("ListCommandInvocations", json!({ "MaxResults": 51 }), "ValidationException"),
         ("ListCommandInvocations", json!({ "NextToken": "mine" }), "InvalidNextToken"),
+        ("ListCommandInvocations", odd_filter, "ValidationException"),
         ("CancelCommand", json!({ "CommandId": "none" }), "InvalidCommandId"),
     ] {
         let (http, refused) = ask(&mut world, operation, &input);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use local_cloud::leases::MemoryLeases;
 use scenarios::{BEGIN, ZONE};
+use volume_pool::command::CommandShown;
 use volume_pool::decide::{Effect, Subject};
 use volume_pool::event::{Action, ActionResult, LifecycleEvent, Transition};
 use volume_pool::invocation::{Invocation, LoopReport};
@@ -284,6 +285,7 @@ impl Rig {
                     self.pool.iter().filter(|volume| volume.state == VolumeState::Available);
                 Response::Volumes(shown.cloned().collect())
             }
+            Request::Command(..) => Response::Command(CommandShown::Nothing),
             Request::Commit(transaction) => {
                 Response::Committed(at_once(self.leases.commit(transaction)).unwrap())
             }
