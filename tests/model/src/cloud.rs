@@ -206,7 +206,11 @@ impl Cloud {
                 }
             }
             Effect::Complete(action, result) => return self.complete(id, action, *result),
-            Effect::KeepOnTermination(_) | Effect::Heartbeat(_) | Effect::Create(_) => {}
+            // No configuration has a policy that runs documents.
+            Effect::KeepOnTermination(_)
+            | Effect::Heartbeat(_)
+            | Effect::Create(_)
+            | Effect::RunDocument(_) => {}
         }
         Ok(())
     }
