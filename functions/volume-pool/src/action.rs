@@ -23,9 +23,12 @@ pub struct Action {
 }
 
 impl Action {
+    /// Where instances are bound for that go into the warm pool, or back there.
+    pub const WARM_POOL: &'static str = "WarmPool";
+
     /// Whether the instance is bound for the warm pool: it lives on then.
     pub fn to_warm_pool(&self) -> bool {
-        self.destination.as_deref() == Some("WarmPool")
+        self.destination.as_deref() == Some(Self::WARM_POOL)
     }
 
     /// Whether both are the same occurrence, as far as is known: one may have been found without its token.

@@ -13,6 +13,7 @@ mod launch;
 mod leave;
 mod reason;
 mod timeout;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +34,8 @@ use crate::zone::{Candidates, ZoneView};
 
 pub use crate::effect::Effect;
 pub use reason::{Alarm, Reason};
+pub use waiting::waiting_action;
+use waiting::{OpenAction, awaited, believed, open_action, our_hook, our_hooks};
 
 /// Whom the decision is about, and what brought it up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -152,7 +155,7 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
             Reason::NoteRelease { volume: volume.clone() },
         );
     }
-    let mut decision = match standing(seen, now) {
+    let mut decision = match standing(subject, seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
         Standing::Leaving(why) => leave::decide(subject, seen, now, why),
         Standing::Settled(state) => settled(subject, seen, now, state),
@@ -161,22 +164,6 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
         *heartbeat = waiting_action(subject, seen);
     }
     decision
-}
-
-/// The action that is known to wait for our answer, to be kept alive while nothing more can be done.
-pub fn waiting_action(subject: &Subject, seen: &Observation) -> Option<Action> {
-    let shown = seen.described.group_instance.as_ref();
-    let transition = match shown.map(|instance| &instance.state) {
-        Some(LifecycleState::PendingWait | LifecycleState::WarmedPendingWait) => {
-            Transition::Launching
-        }
-        Some(LifecycleState::TerminatingWait) => Transition::Terminating,
-        Some(_) | None => return None,
-    };
-    match open_action(subject, seen, transition) {
-        OpenAction::Open(action) => Some(action),
-        OpenAction::Answered | OpenAction::NotOurs | OpenAction::Look(_) => None,
-    }
 }
 
 /// Where the instance stands, by what Auto Scaling and EC2 show.
@@ -189,10 +176,9 @@ enum Standing {
     Settled(String),
 }
 
-fn standing(seen: &Observation, now: Timestamp) -> Standing {
+fn standing(subject: &Subject, seen: &Observation, now: Timestamp) -> Standing {
     use InstanceState as E;
     use LifecycleState as A;
-    let group = seen.described.group_instance.as_ref();
     match seen.described.instance.as_ref().map(|instance| &instance.state) {
         Some(E::ShuttingDown | E::Terminated) => return Standing::Leaving(Reason::InstanceGone),
         None if forgotten(seen, now) => {
@@ -200,16 +186,32 @@ fn standing(seen: &Observation, now: Timestamp) -> Standing {
         }
         None | Some(E::Pending | E::Running | E::Stopping | E::Stopped | E::Other(_)) => {}
     }
-    match group.map(|instance| &instance.state) {
-        Some(A::PendingWait | A::WarmedPendingWait) => Standing::Launching,
-        Some(A::TerminatingWait) => Standing::Leaving(Reason::Terminating),
-        Some(A::Terminating | A::TerminatingProceed) => {
+    let Some(shown) = seen.described.group_instance.as_ref().map(|shown| &shown.state) else {
+        return Standing::Settled("no group".to_owned());
+    };
+    match (shown, awaited(subject, seen)) {
+        (_, Some(Transition::Launching)) => Standing::Launching,
+        (A::WarmedPendingWait, Some(Transition::Terminating)) => {
+            Standing::Leaving(Reason::BackToWarmPool)
+        }
+        (_, Some(Transition::Terminating)) => Standing::Leaving(Reason::Terminating),
+        (A::Terminating | A::TerminatingProceed, None) => {
             Standing::Leaving(Reason::TerminatingWithoutHook)
         }
-        Some(state @ (A::Pending | A::PendingProceed | A::InService | A::Other(_))) => {
-            Standing::Settled(state.to_string())
+        (state, None) if state.is_parked() && parks_with_slot(subject, seen, now) => {
+            Standing::Leaving(Reason::Parked)
         }
-        None => Standing::Settled("no group".to_owned()),
+        (state, None) => Standing::Settled(state.to_string()),
+    }
+}
+
+/// Whether the instance holds a slot that is no use to it in the warm pool. Not while a launch out of the pool was
+/// announced just now, which what Auto Scaling shows may not have caught up with.
+fn parks_with_slot(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
+    match seen.claim.as_ref().map(|claim| &claim.phase) {
+        Some(Phase::Leased { .. }) => !may_lag(subject, seen, now),
+        Some(Phase::Leaving { .. }) => true,
+        Some(Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. }) | None => false,
     }
 }
 
@@ -316,99 +318,6 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
 fn look_again(seen: &Observation, reason: Reason) -> Decision {
     const LOOKS: u32 = 12;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
-}
-
-/// The event, if Auto Scaling shows the instance in the group that it names. An event of another group is somebody's
-/// mistake: neither its action nor its policy is for this instance.
-fn believed<'a>(subject: &'a Subject, seen: &Observation) -> Option<&'a LifecycleEvent> {
-    subject.event.as_ref().filter(|event| in_group(seen, &event.action))
-}
-
-fn in_group(seen: &Observation, action: &Action) -> bool {
-    seen.described.group_instance.as_ref().is_some_and(|shown| shown.group == action.group)
-}
-
-/// The action that waits for an answer.
-enum OpenAction {
-    /// This one.
-    Open(Action),
-    /// None: it has its answer, and other people's hooks keep the instance waiting.
-    Answered,
-    /// None of ours.
-    NotOurs,
-    /// The group's hooks must tell.
-    Look(Decision),
-}
-
-fn open_action(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
-    let completed = seen.answers.completed.as_ref().map(|(action, _)| action);
-    let event = believed(subject, seen).map(|event| &event.action);
-    let claim = seen.claim.as_ref();
-    let recorded =
-        claim.and_then(|claim| claim.action.as_ref()).filter(|action| in_group(seen, action));
-    let answered = claim.is_some_and(|claim| claim.answered.is_some());
-    // An instance id can live twice: a launch that waits again after its slot was given back is another action.
-    let again =
-        transition == Transition::Launching && claim.is_none_or(|claim| claim.slot().is_none());
-    match (event, recorded) {
-        (Some(event), _) if event.transition == transition && completed == Some(event) => {
-            OpenAction::Answered
-        }
-        (Some(event), recorded) if event.transition == transition => {
-            if recorded == Some(event) && answered {
-                OpenAction::Answered
-            } else {
-                OpenAction::Open(event.clone())
-            }
-        }
-        (_, Some(recorded)) if recorded.transition == transition => {
-            if completed == Some(recorded) || (answered && !again) {
-                OpenAction::Answered
-            } else if answered {
-                action_by_hook(subject, seen, transition)
-            } else {
-                OpenAction::Open(recorded.clone())
-            }
-        }
-        _ => action_by_hook(subject, seen, transition),
-    }
-}
-
-/// An action whose event never came is known by its hook: Auto Scaling takes an answer by instance id as well
-/// (`CompleteLifecycleAction`).
-fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
-    let Some(group) = seen.described.group_instance.as_ref().map(|instance| &instance.group) else {
-        return OpenAction::NotOurs;
-    };
-    match &seen.hooks {
-        None => OpenAction::Look(decision(
-            Step::Look(Look::Hooks(group.clone())),
-            Reason::ActionUnknown,
-        )),
-        Some(hooks) => match our_hook(subject, hooks, transition) {
-            Some(hook) => {
-                let action = hook.action(group);
-                let answered =
-                    seen.answers.completed.as_ref().is_some_and(|(known, _)| *known == action);
-                if answered { OpenAction::Answered } else { OpenAction::Open(action) }
-            }
-            None => OpenAction::NotOurs,
-        },
-    }
-}
-
-fn our_hook<'a>(subject: &Subject, hooks: &'a [Hook], transition: Transition) -> Option<&'a Hook> {
-    our_hooks(subject, hooks, transition).next()
-}
-
-fn our_hooks<'a>(
-    subject: &Subject,
-    hooks: &'a [Hook],
-    transition: Transition,
-) -> impl Iterator<Item = &'a Hook> {
-    hooks.iter().filter(move |hook| {
-        hook.transition == transition && hook.name.as_str().starts_with(&subject.hook_prefix)
-    })
 }
 
 /// The policy that the instance goes by.

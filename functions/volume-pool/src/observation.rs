@@ -28,17 +28,17 @@ pub enum LifecycleState {
     Pending,
     /// `Pending:Wait`: a launch hook waits for its answer.
     PendingWait,
-    /// `Warmed:Pending:Wait`: as above, bound for the warm pool.
+    /// `Warmed:Pending:Wait`: on its way into the warm pool a launch hook waits, on its way back there a terminate hook.
     WarmedPendingWait,
     /// `Pending:Proceed`: every launch hook was answered.
     PendingProceed,
     /// `InService`
     InService,
-    /// `Terminating`: chosen to go, no hook waiting yet.
+    /// `Terminating`: chosen to go, no hook waiting yet. Out of the warm pool (`Warmed:Terminating`) it goes the same way.
     Terminating,
-    /// `Terminating:Wait`: a terminate hook waits for its answer.
+    /// `Terminating:Wait`, `Warmed:Terminating:Wait`: a terminate hook waits for its answer.
     TerminatingWait,
-    /// `Terminating:Proceed`: every terminate hook was answered.
+    /// `Terminating:Proceed`, `Warmed:Terminating:Proceed`: every terminate hook was answered.
     TerminatingProceed,
     /// Any other: standby, detaching, retained, in the warm pool, or one that AWS adds later.
     Other(String),
@@ -48,6 +48,18 @@ impl LifecycleState {
     /// Whether Auto Scaling keeps the instance for a person, after an ABANDON of its termination.
     pub fn is_retained(&self) -> bool {
         matches!(self, Self::Other(state) if state.ends_with(":Retained"))
+    }
+
+    /// Whether it lies in the warm pool, or is past every hook on its way there.
+    pub fn is_parked(&self) -> bool {
+        let Self::Other(state) = self else { return false };
+        let parked = ["Warmed:Pending:Proceed", "Warmed:Stopped", "Warmed:Running"];
+        parked.contains(&state.as_str()) || self.is_hibernated()
+    }
+
+    /// Whether it lies in the warm pool hibernated: EC2 shows it stopped, and what it had mounted it still has.
+    pub fn is_hibernated(&self) -> bool {
+        matches!(self, Self::Other(state) if state == "Warmed:Hibernated")
     }
 }
 
@@ -59,9 +71,9 @@ impl From<&str> for LifecycleState {
             "Warmed:Pending:Wait" => Self::WarmedPendingWait,
             "Pending:Proceed" => Self::PendingProceed,
             "InService" => Self::InService,
-            "Terminating" => Self::Terminating,
-            "Terminating:Wait" => Self::TerminatingWait,
-            "Terminating:Proceed" => Self::TerminatingProceed,
+            "Terminating" | "Warmed:Terminating" => Self::Terminating,
+            "Terminating:Wait" | "Warmed:Terminating:Wait" => Self::TerminatingWait,
+            "Terminating:Proceed" | "Warmed:Terminating:Proceed" => Self::TerminatingProceed,
             other => Self::Other(other.to_owned()),
         }
     }

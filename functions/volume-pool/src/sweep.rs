@@ -142,7 +142,7 @@ impl Swept {
 
     /// How many instances wait in a hook.
     pub fn waiting(&self) -> usize {
-        self.members().values().filter(|member| waits(&member.state).is_some()).count()
+        self.members().values().filter(|member| !waits(&member.state).is_empty()).count()
     }
 
     /// What follows from it.
@@ -155,7 +155,7 @@ impl Swept {
             *known = (*known).min(why);
         };
         for (instance, member) in &members {
-            if waits(&member.state).is_some() {
+            if !waits(&member.state).is_empty() {
                 note(instance, Found::InHook);
             }
         }
@@ -300,9 +300,9 @@ impl Swept {
             return waiting;
         }
         for (instance, member) in self.members() {
-            if let Some(transition) = waits(&member.state) {
+            for transition in waits(&member.state) {
                 let group = waiting.entry(member.group.clone()).or_default();
-                group.push((instance.clone(), transition));
+                group.push((instance.clone(), *transition));
             }
         }
         waiting
@@ -341,19 +341,18 @@ enum Stay {
     Unknown,
 }
 
-/// Which of its transitions an instance waits in.
-fn waits(state: &LifecycleState) -> Option<Transition> {
+/// Which transition's hooks an instance waits for; one of the two on its way into the warm pool, or back there.
+const fn waits(state: &LifecycleState) -> &'static [Transition] {
     match state {
-        LifecycleState::PendingWait | LifecycleState::WarmedPendingWait => {
-            Some(Transition::Launching)
-        }
-        LifecycleState::TerminatingWait => Some(Transition::Terminating),
+        LifecycleState::PendingWait => &[Transition::Launching],
+        LifecycleState::WarmedPendingWait => &[Transition::Launching, Transition::Terminating],
+        LifecycleState::TerminatingWait => &[Transition::Terminating],
         LifecycleState::Pending
         | LifecycleState::PendingProceed
         | LifecycleState::InService
         | LifecycleState::Terminating
         | LifecycleState::TerminatingProceed
-        | LifecycleState::Other(_) => None,
+        | LifecycleState::Other(_) => &[],
     }
 }
 

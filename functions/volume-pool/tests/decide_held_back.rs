@@ -6,15 +6,16 @@
 mod situation;
 
 use situation::{
-    NOW, Situation, available, group, instance, launch_action, leased_claim, leaving_claim,
+    NOW, POLICY, Situation, available, group, instance, launch_action, leased_claim, leaving_claim,
     members, on, policy, policy_leaving, releasing_slot, seconds_ago, slot_id, terminate_action,
     volume, written_claim,
 };
 use volume_pool::action::GiveUp;
-use volume_pool::decide::{Alarm, Effect, Reason, Step};
-use volume_pool::event::{Action, ActionResult};
+use volume_pool::decide::{Alarm, Effect, Reason, Step, waiting_action};
+use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::observation::{AttachmentState, GroupInstance, InstanceState, LifecycleState};
 use volume_pool::policy::{LeaveMode, WhenEmpty};
+use volume_pool::ports::Refusal;
 use volume_pool::record::{Claim, HeldMark, Phase, Record};
 use volume_pool::transition::Write;
 
@@ -87,7 +88,7 @@ fn a_waiter_names_the_retained_holder_that_it_waits_for() {
     assert!(situation.alarms().contains(&alarm(5)));
 }
 
-// Into the warm pool.
+// Back into the warm pool.
 
 fn into_the_warm_pool() -> Action {
     Action { destination: Some("WarmPool".to_owned()), ..terminate_action() }
@@ -96,6 +97,7 @@ fn into_the_warm_pool() -> Action {
 /// Slot 0 is being released, for so long, by an instance on its way into the warm pool.
 fn parking(mode: LeaveMode, seconds: u64) -> Situation {
     let mut situation = Situation::leaving(mode);
+    situation.shown_as(LifecycleState::WarmedPendingWait);
     situation.claim().action = Some(into_the_warm_pool());
     situation.subject.event = Some(situation::event(into_the_warm_pool(), None));
     situation.claim().phase =
@@ -120,11 +122,212 @@ fn who_still_holds_a_volume_past_its_time_is_terminated_instead_of_parked() {
 }
 
 #[test]
+fn a_holder_on_its_way_back_into_the_warm_pool_begins_to_let_go_whatever_event_came() {
+    let events = [
+        Some(situation::event(into_the_warm_pool(), None)),
+        Some(situation::event(launch_action(), Some(POLICY))),
+        None,
+    ];
+    for event in events {
+        let mut situation = Situation::attached();
+        situation.claim().answered = Some(ActionResult::Continue);
+        situation.shown_as(LifecycleState::WarmedPendingWait);
+        situation.subject.event = event;
+        let begun = situation.gives_transaction("begin release", &Reason::BackToWarmPool);
+        let (claim, _) = written_claim(&begun);
+        let action = claim.action.as_ref().unwrap();
+        assert_eq!(action.transition, Transition::Terminating, "{:?}", situation.subject.event);
+    }
+}
+
+#[test]
+fn who_waits_for_a_slot_on_its_way_back_leaves_the_queue() {
+    let mut situation = Situation::waiting();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.gives_transaction("close", &Reason::BackToWarmPool);
+}
+
+#[test]
 fn who_has_let_go_is_parked() {
     let mut situation = parking(LeaveMode::Stop, 10);
     situation.seen.claim = Some(Claim { action: Some(into_the_warm_pool()), ..situation::claim() });
     situation.seen.slot = None;
     let go_on = Effect::Complete(into_the_warm_pool(), ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::HoldsNothing);
+}
+
+/// Neither an event nor the record says which hook it waits for, and it holds nothing: either answer is CONTINUE.
+#[test]
+fn who_holds_nothing_and_whose_event_was_lost_is_told_to_go_on_by_whichever_hook_waits() {
+    let warm_pool = Some("WarmPool".to_owned());
+    let by_hook = |action| Action { token: None, destination: warm_pool.clone(), ..action };
+    let mut situation = Situation::launching();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.subject.event = None;
+    let launch = by_hook(launch_action());
+    let go_on = Effect::Complete(launch.clone(), ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::BoundForWarmPool);
+    situation.seen.answers.asked = Some(launch);
+    situation.seen.answers.no_active_action = 3;
+    let terminate = by_hook(terminate_action());
+    let go_on = Effect::Complete(terminate.clone(), ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::HoldsNothing);
+    situation.seen.answers.asked = Some(terminate.clone());
+    situation.rests(Some(terminate), &Reason::NoActiveActionYet);
+}
+
+/// It was out of the pool once more since, and nobody heard of it: the answer on record is that of an earlier return.
+#[test]
+fn a_return_that_waits_again_is_answered_again() {
+    let mut situation = parking(LeaveMode::Stop, 300);
+    situation.subject.event = None;
+    situation.claim().answered = Some(ActionResult::Abandon);
+    let again = Action { token: None, ..into_the_warm_pool() };
+    let abandon = Effect::Complete(again, ActionResult::Abandon);
+    situation.gives_effect(abandon, &Reason::LeaveTimeUp);
+}
+
+/// What was answered is its return to the pool, where it lay until it was to be terminated. That event was lost.
+#[test]
+fn an_answer_to_a_return_is_none_to_the_termination_that_follows() {
+    let mut situation = parking(LeaveMode::Stop, 10);
+    situation.subject.event = None;
+    situation.seen.slot = None;
+    for answered in [None, Some(ActionResult::Continue)] {
+        let action = Some(into_the_warm_pool());
+        situation.seen.claim = Some(Claim { action, answered, ..situation::claim() });
+        situation.shown_as(LifecycleState::TerminatingWait);
+        let by_hook = Action { token: None, destination: None, ..terminate_action() };
+        let go_on = Effect::Complete(by_hook, ActionResult::Continue);
+        situation.gives_effect(go_on, &Reason::HoldsNothing);
+    }
+}
+
+/// As above, of a launch: the token of the way into the pool does not answer for the way out.
+#[test]
+fn a_launch_out_of_the_warm_pool_is_not_taken_for_the_launch_into_it() {
+    let mut situation = Situation::waiting();
+    let into = Action { destination: Some("WarmPool".to_owned()), ..launch_action() };
+    situation.claim().action = Some(into.clone());
+    situation.seen.zone = None;
+    for event in [None, Some(situation::event(into, Some(POLICY)))] {
+        situation.subject.event = event;
+        let by_hook = Action { token: None, destination: None, ..launch_action() };
+        let waits = waiting_action(&situation.subject, &situation.seen);
+        assert_eq!(waits, Some(by_hook));
+    }
+}
+
+/// To go on without a slot would be to come into service without one.
+#[test]
+fn a_launch_out_of_the_warm_pool_that_is_still_shown_going_in_is_not_answered_yet() {
+    let mut situation = Situation::launching();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    let state = LifecycleState::WarmedPendingWait.to_string();
+    situation.gives(&Step::Poll, &Reason::NotYetWaiting { state });
+}
+
+// In the warm pool.
+
+fn in_the_warm_pool(state: &str) -> LifecycleState {
+    LifecycleState::from(state)
+}
+
+/// Slot 0 is being released by an instance that was parked with it, and no action waits any more.
+fn parked(mode: LeaveMode, state: &str, ec2: InstanceState) -> Situation {
+    let mut situation = parking(mode, 3600);
+    situation.subject.event = None;
+    situation.claim().answered = Some(ActionResult::Abandon);
+    situation.shown_as(in_the_warm_pool(state));
+    situation.runs_as(ec2);
+    situation
+}
+
+fn parked_alarm() -> Alarm {
+    Alarm::ParkedHolder { slot: slot_id(0), holder: instance(1) }
+}
+
+#[test]
+fn a_slot_is_let_go_of_by_whoever_was_parked_with_it() {
+    for state in ["Warmed:Pending:Proceed", "Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"]
+    {
+        let mut situation = Situation::attached();
+        situation.subject.event = None;
+        situation.claim().answered = Some(ActionResult::Continue);
+        situation.shown_as(in_the_warm_pool(state));
+        situation.gives_transaction("begin release", &Reason::Parked);
+        // What Auto Scaling shows may lag behind the launch that was announced just now.
+        situation.subject.event = Some(situation::event(launch_action(), Some(POLICY)));
+        situation.claim().answered = None;
+        situation.claim().opened_at = seconds_ago(10);
+        let decided = situation.decided();
+        assert_eq!(decided.reason, Reason::NotYetWaiting { state: state.to_owned() });
+    }
+}
+
+#[test]
+fn a_parked_instance_that_is_stopped_has_its_volume_detached_and_a_hibernated_one_has_not() {
+    for mode in [LeaveMode::Stop, LeaveMode::Guest, LeaveMode::Detach, LeaveMode::Terminate] {
+        for state in ["Warmed:Pending:Proceed", "Warmed:Stopped", "Warmed:Running"] {
+            let situation = parked(mode, state, InstanceState::Stopped);
+            let detach = Reason::Detach { volume: volume(1) };
+            situation.gives_effect(Effect::Detach(volume(1)), &detach);
+        }
+        let hibernated = parked(mode, "Warmed:Hibernated", InstanceState::Stopped);
+        hibernated.rests(None, &Reason::Parked);
+        assert_eq!(hibernated.alarms(), [parked_alarm()]);
+    }
+}
+
+#[test]
+fn a_parked_instance_that_runs_is_stopped_or_detached_from_only_where_the_policy_says_so() {
+    let running = |mode| parked(mode, "Warmed:Running", InstanceState::Running);
+    running(LeaveMode::Stop).gives_effect(Effect::Stop, &Reason::StopFirst);
+    let detach = Reason::Detach { volume: volume(1) };
+    running(LeaveMode::Detach).gives_effect(Effect::Detach(volume(1)), &detach);
+    for mode in [LeaveMode::Guest, LeaveMode::Terminate] {
+        for shown in [on(1, 1, AttachmentState::Attached), available(1)] {
+            let mut situation = running(mode);
+            situation.show(shown);
+            situation.rests(None, &Reason::Parked);
+            assert_eq!(situation.alarms(), [parked_alarm()]);
+        }
+    }
+    let mut hanging = running(LeaveMode::Detach);
+    hanging.show(on(1, 1, AttachmentState::Busy));
+    hanging.seen.answers.polls = 1000;
+    hanging.rests(None, &Reason::Detaching { volume: volume(1) });
+    assert_eq!(hanging.alarms(), [parked_alarm()]);
+    let mut stopping = running(LeaveMode::Stop);
+    stopping.seen.answers.stop = Some(Ok(()));
+    stopping.rests(None, &Reason::Parked);
+    assert_eq!(stopping.alarms(), []);
+    let mut refused = running(LeaveMode::Stop);
+    refused.seen.answers.stop = Some(Err(Refusal::Other("UnsupportedOperation".to_owned())));
+    refused.rests(None, &Reason::Parked);
+    assert_eq!(refused.alarms(), [parked_alarm()]);
+}
+
+#[test]
+fn a_parked_instance_is_let_go_of_on_evidence_only() {
+    let mut situation = parked(LeaveMode::Stop, "Warmed:Stopped", InstanceState::Stopped);
+    situation.show(available(1));
+    let confirm = Reason::ConfirmDetached { volume: volume(1) };
+    situation.gives_effect(Effect::Detach(volume(1)), &confirm);
+    situation.seen.answers.not_attached.insert(volume(1));
+    situation.gives_transaction("release", &Reason::Detached { slot: slot_id(0) });
+}
+
+/// Out of the warm pool an instance is terminated as any other.
+#[test]
+fn an_instance_of_the_warm_pool_that_is_terminated_has_its_hook_answered() {
+    let mut situation = parking(LeaveMode::Stop, 10);
+    situation.shown_as(LifecycleState::from("Warmed:Terminating:Wait"));
+    situation.subject.event = None;
+    situation.seen.claim = None;
+    situation.seen.slot = None;
+    let by_hook = Action { token: None, destination: None, ..terminate_action() };
+    let go_on = Effect::Complete(by_hook, ActionResult::Continue);
     situation.gives_effect(go_on, &Reason::HoldsNothing);
 }
 

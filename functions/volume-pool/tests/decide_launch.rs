@@ -122,19 +122,28 @@ fn an_instance_that_launches_again_under_its_old_id_joins_the_queue_again() {
     assert_eq!(claim.action, Some(launch_action()));
 }
 
+fn into_the_warm_pool() -> Action {
+    Action { destination: Some("WarmPool".to_owned()), ..launch_action() }
+}
+
 #[test]
 fn a_launch_bound_for_the_warm_pool_goes_on_without_a_slot() {
-    let mut situation = Situation::launching();
-    situation.shown_as(LifecycleState::WarmedPendingWait);
-    situation.gives_effect(go_on(), &Reason::BoundForWarmPool);
+    for action in [into_the_warm_pool(), Action { destination: None, ..launch_action() }] {
+        let mut situation = Situation::launching();
+        situation.shown_as(LifecycleState::WarmedPendingWait);
+        situation.subject.event = Some(event(action.clone(), Some(POLICY)));
+        let go_on = Effect::Complete(action, ActionResult::Continue);
+        situation.gives_effect(go_on, &Reason::BoundForWarmPool);
+    }
 }
 
 #[test]
 fn no_policy_is_needed_on_the_way_into_the_warm_pool() {
     let mut situation = Situation::launching();
     situation.shown_as(LifecycleState::WarmedPendingWait);
-    situation.subject.event = Some(event(launch_action(), None));
-    situation.gives_effect(go_on(), &Reason::BoundForWarmPool);
+    situation.subject.event = Some(event(into_the_warm_pool(), None));
+    let go_on = Effect::Complete(into_the_warm_pool(), ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::BoundForWarmPool);
 }
 
 /// A claim can still be waiting when its instance is parked: its first launch timed out, or it came back.

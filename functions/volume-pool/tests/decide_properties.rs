@@ -276,6 +276,8 @@ impl Choices<'_> {
             A::Terminating,
             A::TerminatingProceed,
             A::Other("Standby".into()),
+            A::from("Warmed:Stopped"),
+            A::from("Warmed:Running"),
         ];
         self.one_of(&states)
     }
@@ -540,6 +542,19 @@ fn under_creation(situation: &Situation) -> bool {
 
 const WAITING_TO_LAUNCH: [LifecycleState; 2] =
     [LifecycleState::PendingWait, LifecycleState::WarmedPendingWait];
+const WAITING_TO_GO: [LifecycleState; 2] =
+    [LifecycleState::TerminatingWait, LifecycleState::WarmedPendingWait];
+
+/// Whether Auto Scaling shows it in the warm pool, past every hook.
+fn parked(situation: &Situation) -> bool {
+    let shown = situation.seen.described.group_instance.as_ref();
+    shown.is_some_and(|shown| shown.state.is_parked())
+}
+
+/// Whether Auto Scaling shows it in the warm pool, or on its way.
+fn warm(situation: &Situation) -> bool {
+    parked(situation) || shown_in(situation, &[LifecycleState::WarmedPendingWait])
+}
 
 /// Whether the slot of this volume is to be set apart.
 fn unusable(situation: &Situation, volume: &volume_pool::ids::VolumeId) -> bool {
@@ -610,7 +625,8 @@ proptest! {
         // On its way out, or back from the warm pool before its last release has ended.
         let by_policy =
             claim.policy.as_ref().is_some_and(|policy| policy.leave.mode == LeaveMode::Detach)
-                && shown_in(&situation, &[LifecycleState::TerminatingWait, LifecycleState::PendingWait])
+                && (shown_in(&situation, &[LifecycleState::TerminatingWait, LifecycleState::PendingWait])
+                    || warm(&situation))
                 && matches!(claim.phase, Phase::Leaving { .. });
         // Attached in this very action, at a device given up since or in a slot that can't be used.
         let recorded = slot.volumes.iter().find(|known| known.volume == *volume).unwrap();
@@ -652,12 +668,17 @@ proptest! {
         if *result == ActionResult::Abandon {
             let claim = situation.seen.claim.as_ref().expect("given up without a record of it");
             let still_holds = matches!(claim.phase, Phase::Leaving { .. });
-            let parks = action.transition == Transition::Terminating && action.to_warm_pool();
+            let parks = action.transition == Transition::Terminating
+                && shown_in(&situation, &[LifecycleState::WarmedPendingWait]);
             prop_assert!((parks && still_holds) || claim.given_up.is_some());
             return Ok(());
         }
         if action.transition == Transition::Terminating {
-            prop_assert!(shown_in(&situation, &[LifecycleState::TerminatingWait]));
+            let parks = shown_in(&situation, &[LifecycleState::WarmedPendingWait]);
+            let holds = situation.seen.claim.as_ref().is_some_and(|claim| {
+                matches!(claim.phase, Phase::Leased { .. } | Phase::Leaving { .. })
+            });
+            prop_assert!(shown_in(&situation, &[LifecycleState::TerminatingWait]) || parks && !holds);
             return Ok(());
         }
         prop_assert!(shown_in(&situation, &[LifecycleState::PendingWait, LifecycleState::WarmedPendingWait]));
@@ -788,7 +809,11 @@ proptest! {
         let mode = claim.policy.as_ref().map_or(LeaveMode::Stop, |policy| policy.leave.mode);
         prop_assert_eq!(mode, LeaveMode::Stop);
         let leaving = matches!(claim.phase, Phase::Leaving { .. });
-        prop_assert!(leaving && shown_in(&situation, &[LifecycleState::TerminatingWait]));
+        if parked(&situation) {
+            prop_assert!(leaving && instance_state(&situation) == Some(&InstanceState::Running));
+            return Ok(());
+        }
+        prop_assert!(leaving && shown_in(&situation, &WAITING_TO_GO));
         let hooks = situation.seen.hooks.as_ref().expect("the hooks were not looked at");
         prop_assert!(!hooks.iter().any(|hook| hook.name.as_str() == "drain"));
         prop_assert!(situation.seen.answers.stop.is_none());
@@ -805,7 +830,7 @@ proptest! {
         };
         let states: &[LifecycleState] = match action.transition {
             Transition::Launching => &[LifecycleState::PendingWait, LifecycleState::WarmedPendingWait],
-            Transition::Terminating => &[LifecycleState::TerminatingWait],
+            Transition::Terminating => &WAITING_TO_GO,
         };
         // A heartbeat changes nothing; one more of an instance that Auto Scaling does not show is refused there.
         let heartbeat = !matches!(decision.step, Step::Effect(Effect::Complete(..)));
@@ -1020,7 +1045,16 @@ impl Situation {
     fn make_plausible(&mut self, choices: &mut Choices<'_>) {
         let Some(claim) = &mut self.seen.claim else { return };
         let (action, state) = match claim.phase {
-            Phase::Leaving { .. } => (terminate_action(), LifecycleState::TerminatingWait),
+            Phase::Leaving { .. } => {
+                let states = [
+                    LifecycleState::TerminatingWait,
+                    LifecycleState::TerminatingWait,
+                    LifecycleState::WarmedPendingWait,
+                    LifecycleState::from("Warmed:Stopped"),
+                    LifecycleState::from("Warmed:Running"),
+                ];
+                (terminate_action(), choices.one_of(&states))
+            }
             Phase::Closed
             | Phase::Waiting { .. }
             | Phase::Creating { .. }

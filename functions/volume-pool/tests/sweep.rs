@@ -313,13 +313,24 @@ fn who_was_attended_longest_ago_comes_first_and_nobody_is_kept_from_his_turn() {
 fn without_the_records_whatever_waits_is_kept_alive() {
     use LifecycleState as A;
     let mut swept = at_rest();
-    let members = [(1, A::InService), (4, A::PendingWait), (5, A::TerminatingWait)];
+    let members = [
+        (1, A::InService),
+        (4, A::PendingWait),
+        (5, A::TerminatingWait),
+        (6, A::WarmedPendingWait),
+    ];
     swept.groups = Some(vec![group(&members)]);
     assert!(swept.plan(NOW).keep_alive.is_empty(), "the loops do it");
     swept.open = None;
-    let expected = vec![(id(4), Transition::Launching), (id(5), Transition::Terminating)];
+    let expected = vec![
+        (id(4), Transition::Launching),
+        (id(5), Transition::Terminating),
+        // On its way into the warm pool or back there: the one or the other.
+        (id(6), Transition::Launching),
+        (id(6), Transition::Terminating),
+    ];
     assert_eq!(swept.plan(NOW).keep_alive.into_values().collect::<Vec<_>>(), [expected]);
-    assert_eq!(swept.waiting(), 2);
+    assert_eq!(swept.waiting(), 3);
 }
 
 /// Then the loops can't look at those instances either, and may know of no action but an earlier one: a launch that was

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::grow::Waiter;
+use super::waiting::{believed, goes_back, is_bound_as_shown};
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, PolicyView, Reason, Step, Subject,
-    choose, commit, complete, decision, effect, give_up, grow, leave, open_action, our_hooks,
-    policy, rest, running, timeout,
+    choose, commit, complete, decision, effect, give_up, grow, leave, look_again, open_action,
+    our_hooks, policy, rest, running, timeout,
 };
 use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
@@ -62,23 +63,6 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
 fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
-        Some((claim, Phase::Waiting { .. })) if bound_for_warm_pool(seen) => {
-            commit(transition::close(claim, now), Reason::BoundForWarmPool)
-        }
-        // What it still holds from an earlier life is released; it is parked without.
-        Some((claim, Phase::Leased { .. })) if bound_for_warm_pool(seen) => {
-            let begun = seen.slot.as_ref().and_then(|slot| {
-                let why = Reason::BoundForWarmPool.to_string();
-                transition::begin_release(claim, slot, Some(&action), now, &why)
-            });
-            commit(begun, Reason::BoundForWarmPool)
-        }
-        Some((_, Phase::Leaving { .. })) if bound_for_warm_pool(seen) => {
-            complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool)
-        }
-        Some((_, Phase::Creating { .. })) if bound_for_warm_pool(seen) => {
-            grow::for_nobody(seen, now, Some(action), Reason::BoundForWarmPool)
-        }
         Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
             (Some(zone), Some(policy)) => {
                 let waiter = Waiter { claim, place, zone, policy, action: &action };
@@ -101,7 +85,14 @@ fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Actio
 }
 
 fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
-    if bound_for_warm_pool(seen) {
+    if goes_back(seen) {
+        if let Some(event) = believed(subject, seen)
+            && !is_bound_as_shown(seen, &event.action)
+        {
+            // It says that the instance is on its way out of the pool by now: to go on without a slot would be too soon.
+            let state = LifecycleState::WarmedPendingWait.to_string();
+            return look_again(seen, Reason::NotYetWaiting { state });
+        }
         return complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool);
     }
     let (policy, alarm) = match policy(subject, seen) {
@@ -156,12 +147,6 @@ fn one_hook(subject: &Subject, seen: &Observation, action: &Action) -> Option<De
         None => rest(true, Some(action.clone()), Reason::HeldForHooks),
     };
     Some(held.with_alarm(Some(alarm)))
-}
-
-/// By the state alone: an event's Destination may be that of an earlier action of the same instance, come late.
-fn bound_for_warm_pool(seen: &Observation) -> bool {
-    let shown = seen.described.group_instance.as_ref();
-    shown.is_some_and(|instance| instance.state == LifecycleState::WarmedPendingWait)
 }
 
 /// The group's record with this policy as its last good one, if that is news.

@@ -7,6 +7,7 @@ mod document;
 
 use std::time::Duration;
 
+use super::waiting::{awaited, goes_back};
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
     complete, decision, effect, forgotten, give_up, grow, look_again, open_action, rest,
@@ -15,7 +16,7 @@ use crate::action::GiveUp;
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
 use crate::ids::VolumeId;
-use crate::observation::{AttachmentState, InstanceState};
+use crate::observation::{AttachmentState, InstanceState, LifecycleState};
 use crate::policy::{Leave, LeaveMode};
 use crate::record::{Claim, Phase, Slot};
 use crate::time::Timestamp;
@@ -35,12 +36,12 @@ pub(super) fn decide(
     why: Reason,
 ) -> Decision {
     // Once EC2 shows the instance gone, an answer changes nothing; it is still given, so that the group goes on.
-    let action =
-        match waiting_in_hook(seen).then(|| open_action(subject, seen, Transition::Terminating)) {
-            Some(OpenAction::Look(decision)) => return decision,
-            Some(OpenAction::Open(action)) => Some(action),
-            Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
-        };
+    let awaited = awaited(subject, seen).filter(|it| *it == Transition::Terminating);
+    let action = match awaited.map(|transition| open_action(subject, seen, transition)) {
+        Some(OpenAction::Look(decision)) => return decision,
+        Some(OpenAction::Open(action)) => Some(action),
+        Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
+    };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => match action {
             Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
@@ -139,13 +140,13 @@ pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
 
 /// The answer with which an instance that still holds something goes: to the warm pool it may not, with a volume that is
 /// not its own any more, so it is terminated instead.
-fn gone(action: &Action) -> ActionResult {
-    if action.to_warm_pool() { ActionResult::Abandon } else { ActionResult::Continue }
+fn gone(seen: &Observation) -> ActionResult {
+    if goes_back(seen) { ActionResult::Abandon } else { ActionResult::Continue }
 }
 
-fn waiting_in_hook(seen: &Observation) -> bool {
-    use crate::observation::LifecycleState::TerminatingWait;
-    seen.described.group_instance.as_ref().is_some_and(|instance| instance.state == TerminatingWait)
+/// Whether the instance lies in the warm pool, or is past every hook on its way there: nothing terminates it.
+fn is_parked(seen: &Observation) -> bool {
+    seen.described.group_instance.as_ref().is_some_and(|shown| shown.state.is_parked())
 }
 
 /// A claim whose slot is being released.
@@ -177,6 +178,7 @@ impl Leaving<'_> {
             (_, InstanceState::ShuttingDown | InstanceState::Terminated) => {
                 self.let_terminate(seen, Reason::InstanceGone)
             }
+            (mode, state) if is_parked(seen) => self.parked(subject, seen, mode, state),
             _ if self.action.is_none() => self.wait_for_termination(),
             _ if over(&leave, now, self.since) => {
                 let alarm = self.document_not_done(&leave, "leave.seconds are over");
@@ -259,8 +261,9 @@ impl Leaving<'_> {
             None => forgotten(seen, now),
             Some(InstanceState::Stopped) => true,
             Some(InstanceState::Running) => {
+                let waits = self.action.is_some() || is_parked(seen);
                 self.undoing
-                    || (mode == LeaveMode::Detach && self.action.is_some())
+                    || (mode == LeaveMode::Detach && waits)
                     || self.unmounted(seen)
             }
             Some(_) => false,
@@ -272,10 +275,37 @@ impl Leaving<'_> {
         let alarm = Alarm::VolumeMissing { volume: volume.clone() };
         let reason = Reason::VolumeNotShown { volume };
         let decision = match &self.action {
-            Some(action) => complete(seen, action.clone(), gone(action), reason),
+            Some(action) => complete(seen, action.clone(), gone(seen), reason),
             None => rest(true, None, reason),
         };
         decision.with_alarm(Some(alarm))
+    }
+
+    /// It was parked with its volumes: its hook timed out, or ABANDON did not keep it out of the warm pool. Once it is
+    /// stopped nothing has them mounted. Hibernated it may have, and it may write to them when it wakes.
+    fn parked(
+        self,
+        subject: &Subject,
+        seen: &Observation,
+        mode: LeaveMode,
+        state: &InstanceState,
+    ) -> Decision {
+        let shown = seen.described.group_instance.as_ref().map(|shown| &shown.state);
+        let hibernated = shown.is_some_and(LifecycleState::is_hibernated);
+        let (slot, holder) = (self.slot.id.clone(), self.claim.instance.clone());
+        let stays = hibernated || *state == InstanceState::Running;
+        let alarm = stays.then_some(Alarm::ParkedHolder { slot, holder });
+        let decision = match (mode, state) {
+            (_, InstanceState::Stopped) if !hibernated => self.detach(subject, seen),
+            (LeaveMode::Detach, InstanceState::Running) => self.detach(subject, seen),
+            (LeaveMode::Stop, InstanceState::Running) if seen.answers.stop.is_none() => {
+                effect(Effect::Stop, Reason::StopFirst)
+            }
+            (_, InstanceState::Stopping) => self.wait(seen, subject, Reason::Stopping),
+            _ => rest(true, None, Reason::Parked),
+        };
+        let rests = matches!(decision.step, Step::Rest { .. });
+        decision.with_alarm(alarm.filter(|_| rests && !matches!(seen.answers.stop, Some(Ok(())))))
     }
 
     /// Asks the operating system to stop its services and unmount.
@@ -343,10 +373,7 @@ impl Leaving<'_> {
     /// Answers the action, so that the termination goes on and frees the volumes.
     fn let_terminate(self, seen: &Observation, reason: Reason) -> Decision {
         match self.action {
-            Some(action) => {
-                let result = gone(&action);
-                complete(seen, action, result, reason)
-            }
+            Some(action) => complete(seen, action, gone(seen), reason),
             None => self.wait_for_termination(),
         }
     }

@@ -284,6 +284,10 @@ pub enum Reason {
     NotEnrolled,
     /// the instance is terminating
     Terminating,
+    /// the instance goes back to the warm pool: it lets go of its slot first
+    BackToWarmPool,
+    /// the instance lies in the warm pool and holds a slot: that is released, as soon as nothing can have it mounted
+    Parked,
     /// the instance is terminating, past its hooks
     TerminatingWithoutHook,
     /// EC2 shows the instance going or gone
@@ -523,6 +527,13 @@ pub enum Alarm {
         /// Who holds it.
         holder: InstanceId,
     },
+    /// slot {slot} is still held by {holder}, which lies in the warm pool of its group and may have its volumes mounted; save what it has not written, then terminate it
+    ParkedHolder {
+        /// The slot.
+        slot: SlotId,
+        /// Who holds it.
+        holder: InstanceId,
+    },
     /// {count} launches of group {group} in {zone} were given up in a row: the next one is held instead; mend what the launch-given-up alarms name
     AbandonBreaker {
         /// The group.
@@ -566,6 +577,7 @@ impl Alarm {
             Self::CreationFailed { .. } => "creation-failed",
             Self::NothingToCreateFrom { .. } => "nothing-to-create-from",
             Self::RetainedHolder { .. } => "retained-holder",
+            Self::ParkedHolder { .. } => "parked-holder",
             Self::AbandonBreaker { .. } => "abandon-breaker",
             Self::WaitTimedOut { .. } => "wait-timed-out",
             Self::LaunchGivenUp { .. } => "launch-given-up",

@@ -298,7 +298,9 @@ impl World {
             Transition::Launching => {
                 &[LifecycleState::PendingWait, LifecycleState::WarmedPendingWait]
             }
-            Transition::Terminating => &[LifecycleState::TerminatingWait],
+            Transition::Terminating => {
+                &[LifecycleState::TerminatingWait, LifecycleState::WarmedPendingWait]
+            }
         };
         let member = self.members.get_mut(id).ok_or(Refusal::NoActiveAction)?;
         if awaited.contains(&member.state) { Ok(member) } else { Err(Refusal::NoActiveAction) }

@@ -132,7 +132,6 @@ fn an_instance_gets_its_volume_when_it_leaves_the_warm_pool_and_not_before() {
 
 /// The instance goes on living, stopped or not: its volume is given back all the same, and it gets one when it returns.
 #[test]
-#[ignore = "a return to the warm pool is taken for a launch into it"]
 fn an_instance_that_goes_back_to_the_warm_pool_gives_its_volume_back() {
     let (mut stage, instance) = served(56, WAITING);
     let reused = WarmPoolChange { scaled_in: Some(ScaledIn::Reused), ..WarmPoolChange::default() };
