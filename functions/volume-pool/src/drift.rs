@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// A slot that was free for this long, and its volumes older than this: EC2's describes know them by now.
 const A_WHILE: Duration = Duration::from_mins(10);
 
+/// What a person is told of a volume with several attachments.
+pub(crate) const TWICE: &str = "EC2 shows it attached more than once, though without Multi-Attach: nobody can tell who writes to it";
+
 /// What makes a volume unusable for its slot, if anything does. `holder` is who is to have it, where somebody is.
 pub(crate) fn unusable(
     slot: &Slot,
@@ -32,6 +35,9 @@ pub(crate) fn unusable(
         return Some(
             "it has Multi-Attach enabled, so EC2 would not keep two holders apart".to_owned(),
         );
+    }
+    if volume.is_attached_twice() {
+        return Some(TWICE.to_owned());
     }
     match (volume.attachment(), &volume.state) {
         (Some(Attachment { instance: Some(other), .. }), _) => {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{InstanceId, VolumeId};
-use crate::observation::{Attachment, Described, InstanceState};
+use crate::observation::{Described, InstanceState};
 use crate::record::Slot;
 
 /// What keeps a slot from being released.
@@ -40,17 +40,14 @@ pub fn evidence(
         let Some(volume) = described.volumes.get(id) else {
             return Err(Missing::Detachment(id.clone()));
         };
-        match volume.attachment() {
-            Some(Attachment { instance: Some(other), .. })
-                if other != holder && !slot.recent_holders.contains(other) =>
-            {
-                return Err(Missing::Stranger(id.clone(), other.clone()));
-            }
-            _ if !volume.is_available() => return Err(Missing::Detachment(id.clone())),
-            _ if !terminated && !not_attached.contains(id) => {
+        let mut others = volume.standing().filter_map(|attachment| attachment.instance.as_ref());
+        match others.find(|other| *other != holder && !slot.recent_holders.contains(*other)) {
+            Some(other) => return Err(Missing::Stranger(id.clone(), other.clone())),
+            None if !volume.is_available() => return Err(Missing::Detachment(id.clone())),
+            None if !terminated && !not_attached.contains(id) => {
                 wanting.get_or_insert(Missing::OwnAnswer(id.clone()));
             }
-            _ => {}
+            None => {}
         }
     }
     wanting.map_or(Ok(()), Err)

@@ -300,7 +300,22 @@ impl Volume {
 
     /// Its attachment, if it has one that has not ended.
     pub fn attachment(&self) -> Option<&Attachment> {
-        self.attachments.iter().find(|attachment| attachment.state != AttachmentState::Detached)
+        self.standing().next()
+    }
+
+    /// Its attachment to this instance, if it has one that has not ended.
+    pub fn attachment_to(&self, instance: &InstanceId) -> Option<&Attachment> {
+        self.standing().find(|attachment| attachment.instance.as_ref() == Some(instance))
+    }
+
+    /// Whether it has several attachments that have not ended. Without Multi-Attach EC2 has no such thing.
+    pub fn is_attached_twice(&self) -> bool {
+        self.standing().nth(1).is_some()
+    }
+
+    /// Its attachments that have not ended.
+    pub fn standing(&self) -> impl Iterator<Item = &Attachment> {
+        self.attachments.iter().filter(|attachment| attachment.state != AttachmentState::Detached)
     }
 }
 

@@ -402,5 +402,5 @@ fn as_it_should(mark: &HeldMark, volume: Option<&&Volume>) -> bool {
             && *state == AttachmentState::Attached
             && *delete_on_termination == DeleteOnTermination::Keep
     });
-    named && attached
+    named && attached && !volume.is_attached_twice()
 }

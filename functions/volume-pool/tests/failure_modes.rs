@@ -12,10 +12,10 @@ use situation::{
     NOW, POLICY, Situation, available, event, free_slot, instance, launch_action, leased_claim,
     leased_slot, on, place, policy_leaving, seconds_ago, slot_id, terminate_action, volume,
 };
-use volume_pool::decide::{Alarm, Reason, Step, Subject};
+use volume_pool::decide::{Alarm, Effect, Reason, Step, Subject};
 use volume_pool::event::ActionResult;
 use volume_pool::ids::DeviceName;
-use volume_pool::observation::{AttachmentState, LifecycleState};
+use volume_pool::observation::{AttachmentState, LifecycleState, Volume};
 use volume_pool::policy::LeaveMode;
 use volume_pool::record::{Claim, FreeMark, Pool, Record, VolumeOwner};
 use volume_pool::request::{Ending, Request, Response};
@@ -123,7 +123,6 @@ fn a_retained_instance_keeps_its_slot_and_its_volume() {
 
 /// EC2 has no such state for a volume without Multi-Attach; if it shows one, nobody knows who writes to it.
 #[test]
-#[ignore = "only the first attachment of a volume is looked at"]
 fn a_volume_with_two_attachments_sets_its_slot_apart() {
     let mut situation = Situation::attached();
     let mut shown = on(1, 1, AttachmentState::Attached);
@@ -132,6 +131,40 @@ fn a_volume_with_two_attachments_sets_its_slot_apart() {
     let decided = situation.decided();
     let named = matches!(decided.alarms.as_slice(), [Alarm::Quarantined { .. }]);
     assert!(named, "{:?}", decided.step);
+    // What this launch has attached is taken off first, from its own instance.
+    assert_eq!(decided.step, Step::Effect(Effect::Detach(volume(1))));
+}
+
+/// An earlier holder and this one: each alone is no stranger.
+fn attached_twice() -> Volume {
+    let mut shown = on(1, 1, AttachmentState::Attached);
+    shown.attachments.extend(on(1, 90, AttachmentState::Attached).attachments);
+    shown
+}
+
+#[test]
+fn a_volume_with_two_attachments_is_told_of_while_its_holder_is_in_service() {
+    let mut situation = Situation::attached();
+    situation.subject.event = None;
+    situation.subject.found = Some(Found::SlotAmiss);
+    situation.claim().answered = Some(ActionResult::Continue);
+    situation.shown_as(LifecycleState::InService);
+    situation.show(attached_twice());
+    situation.seen.answers.polls = 1000;
+    let decided = situation.decided();
+    assert!(matches!(decided.alarms.as_slice(), [Alarm::VolumeAstray { .. }]), "{decided:?}");
+    assert!(matches!(decided.step, Step::Commit(_)), "{:?}", decided.step);
+}
+
+/// An attachment that has ended is none.
+#[test]
+fn a_volume_whose_other_attachment_has_ended_is_used() {
+    let mut situation = Situation::attached();
+    let mut shown = on(1, 77, AttachmentState::Detached);
+    shown.attachments.extend(on(1, 1, AttachmentState::Attached).attachments);
+    situation.show(shown);
+    let verified = Reason::Verified { slot: slot_id(0) };
+    situation.gives_effect(Effect::Complete(launch_action(), ActionResult::Continue), &verified);
 }
 
 /// Somebody answered our hook before the volumes were there. That can't be taken back, and nothing is attached to an

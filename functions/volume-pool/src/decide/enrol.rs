@@ -10,6 +10,7 @@ use super::{
     Alarm, Decision, Look, Observation, PolicyView, Reason, Step, Subject, adopt, commit, decision,
     launch_policy, rest,
 };
+use crate::drift::TWICE;
 use crate::ids::{DeviceName, InstanceId, SlotId, VolumeName};
 use crate::observation::{Attachment, AttachmentState, Volume, tags};
 use crate::policy::{Mode, Policy, VolumeSpec};
@@ -166,6 +167,9 @@ fn matched<'a>(
         });
         Err(alarms.collect())
     };
+    if unknown.iter().any(|(volume, _)| volume.is_attached_twice()) {
+        return refuse(TWICE);
+    }
     if unknown.iter().any(|(volume, _)| volume.multi_attach) {
         return refuse(
             "it, or another volume of its instance, has Multi-Attach enabled, so EC2 would not keep two holders apart",

@@ -7,6 +7,7 @@ use super::launch::{self, look};
 use super::{
     Alarm, Decision, Effect, Observation, Reason, Step, Subject, commit, decision, effect, rest,
 };
+use crate::drift::TWICE;
 use crate::observation::{Attachment, AttachmentState, DeleteOnTermination, VolumeState, tags};
 use crate::record::{Claim, Slot, SlotVolume};
 use crate::sweep::Found;
@@ -54,6 +55,9 @@ fn astray(subject: &Subject, seen: &Observation, wanted: &SlotVolume) -> Option<
     let Some(volume) = seen.described.volumes.get(&wanted.volume) else {
         return Some("EC2 does not know it any more: it was deleted".to_owned());
     };
+    if volume.is_attached_twice() {
+        return Some(TWICE.to_owned());
+    }
     match (volume.attachment(), &volume.state) {
         (Some(Attachment { instance: Some(holder), state, .. }), _)
             if *holder == subject.instance =>

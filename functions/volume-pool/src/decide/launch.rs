@@ -260,15 +260,16 @@ fn set_apart(
     id: &VolumeId,
     problem: String,
 ) -> Decision {
+    let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
+    // Told before it is done: whoever does it may die of it.
+    let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
     for wanted in &slot.volumes {
         let volume = wanted.volume.clone();
-        let here = seen.described.volumes.get(&volume).and_then(Volume::attachment);
-        if here.is_some_and(|here| here.instance.as_ref() == Some(&subject.instance)) {
-            return take_off(seen, volume.clone(), Reason::Undo { volume });
+        let shown = seen.described.volumes.get(&volume);
+        if shown.is_some_and(|shown| shown.attachment_to(&subject.instance).is_some()) {
+            return take_off(seen, volume.clone(), Reason::Undo { volume }).with_alarm(Some(alarm));
         }
     }
-    let reason = Reason::Quarantine { volume: id.clone(), problem: problem.clone() };
-    let alarm = Alarm::Quarantined { slot: slot.id.clone(), volume: id.clone(), problem };
     commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason)
         .with_alarm(Some(alarm))
 }
