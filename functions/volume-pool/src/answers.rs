@@ -33,6 +33,8 @@ pub struct Answers {
     pub kept: BTreeSet<String>,
     /// Volumes whose attachment EC2 accepted, and when.
     pub attaching: BTreeMap<VolumeId, Timestamp>,
+    /// How often EC2 accepted the attachment of a volume since it was last taken off by this run.
+    pub attachments: BTreeMap<VolumeId, u32>,
     /// Volumes whose attachment EC2 refused: how often, and how it did last.
     pub attach_refused: BTreeMap<VolumeId, (u32, Refusal)>,
     /// Device names that EC2 said are taken.
@@ -157,6 +159,7 @@ impl Answers {
         match (effect, answer) {
             (Effect::Attach(volume, _), Ok(())) => {
                 self.attach_refused.remove(&volume);
+                *self.attachments.entry(volume.clone()).or_default() += 1;
                 self.attaching.insert(volume, now);
             }
             (Effect::Attach(volume, device), Err(refusal)) => {
@@ -169,6 +172,7 @@ impl Answers {
             (Effect::Detach(volume), Ok(())) => {
                 self.forget_detached(&volume);
                 self.attaching.remove(&volume);
+                self.attachments.remove(&volume);
                 self.detaching.insert(volume);
                 self.detachments += 1;
             }

@@ -201,6 +201,27 @@ fn a_group_in_mode_observe_gets_continue_and_nothing_else() {
     assert_eq!(situation.alarms(), []);
 }
 
+/// EC2 has accepted it, and ten seconds later shows the volume as if nothing had been asked.
+#[test]
+fn an_attachment_that_ec2_accepts_and_undoes_is_tried_again_and_then_told_of() {
+    let mut situation = Situation::leased();
+    situation.tags_are_set();
+    let tried = |situation: &mut Situation, times: u32, seconds: u64| {
+        situation.seen.answers.attaching.insert(volume(1), seconds_ago(seconds));
+        situation.seen.answers.attachments.insert(volume(1), times);
+    };
+    let attach = Effect::Attach(volume(1), device("/dev/sdf"));
+    tried(&mut situation, 2, 10);
+    situation.gives_effect(attach, &Reason::Attach { volume: volume(1) });
+    assert_eq!(situation.alarms(), []);
+    tried(&mut situation, 3, 9);
+    situation.gives(&Step::Poll, &Reason::Attaching { volume: volume(1) });
+    tried(&mut situation, 3, 10);
+    situation.rests(Some(launch_action()), &Reason::AttachUndone { volume: volume(1) });
+    let alarms = situation.alarms();
+    assert!(matches!(alarms.as_slice(), [Alarm::AttachRefused { .. }]), "{alarms:?}");
+}
+
 // The policy.
 
 #[test]

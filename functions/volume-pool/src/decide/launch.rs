@@ -27,6 +27,10 @@ use crate::transition::{self, Expect};
 const STUCK_ATTACHING: Duration = Duration::from_secs(90);
 /// `DescribeVolumes` may lag behind an accepted `AttachVolume` for this long before it is sent again.
 const DESCRIBE_LAG: Duration = Duration::from_secs(10);
+/// How many looks that may take: more than fit into it, so that time decides.
+const LAG_LOOKS: u32 = 30;
+/// How many attachments EC2 may accept and undo before a person is told.
+const MOST_UNDONE: u32 = 3;
 /// A volume that EC2 has not shown for this long after its slot was leased, and in so many looks, was deleted.
 const MISSING_AFTER: Duration = Duration::from_mins(10);
 const MISSING_LOOKS: u32 = 4;
@@ -348,7 +352,16 @@ fn attach(
         return wait(subject, seen, action, Reason::InstancePending);
     }
     if seen.answers.attaching.get(&volume).is_some_and(|sent| now.since(*sent) < DESCRIBE_LAG) {
-        return look(seen, Reason::Attaching { volume });
+        return match seen.answers.polls {
+            0..LAG_LOOKS => decision(Step::Poll, Reason::Attaching { volume }),
+            _ => rest(true, None, Reason::Attaching { volume }),
+        };
+    }
+    if seen.answers.attachments.get(&volume).is_some_and(|taken| *taken >= MOST_UNDONE) {
+        let problem = undone(seen.described.volumes.get(&volume));
+        let resting =
+            rest(true, Some(action.clone()), Reason::AttachUndone { volume: volume.clone() });
+        return resting.with_alarm(Some(Alarm::AttachRefused { volume, problem }));
     }
     if taken(seen, &wanted.device) {
         let reason = Reason::DeviceTaken { volume, device: wanted.device.clone() };
@@ -378,6 +391,25 @@ fn attach(
             effect(Effect::Attach(volume.clone(), wanted.device.clone()), Reason::Attach { volume })
         }
     }
+}
+
+/// What a person is told of a volume whose attachments EC2 accepts and undoes. It does so without a word where it can't
+/// use the volume's key ("EBS Volume Notification", `attachVolume`: the cause is in the event only).
+fn undone(volume: Option<&Volume>) -> String {
+    let key = volume.filter(|volume| volume.like.encrypted).map(|volume| &volume.like.kms_key_id);
+    let remedy = match key {
+        Some(Some(key)) => format!(
+            "as it does where the volume's KMS key can't be used: enable {key}, or allow its use"
+        ),
+        Some(None) => {
+            "as it does where the volume's KMS key can't be used: enable that key, or allow its use"
+                .to_owned()
+        }
+        None => {
+            "and says why in EventBridge only: look at the volume's attachVolume events".to_owned()
+        }
+    };
+    format!("EC2 accepts the attachment and then undoes it, {remedy}")
 }
 
 fn another_device(

@@ -223,6 +223,11 @@ pub enum Reason {
         /// EC2's words.
         problem: String,
     },
+    /// EC2 accepts the attachment of volume {volume} and undoes it, again and again
+    AttachUndone {
+        /// The volume.
+        volume: VolumeId,
+    },
     /// volume {volume} is still on its earlier holder {instance}
     OnEarlierHolder {
         /// The volume.

@@ -229,9 +229,14 @@ fn a_volume_whose_key_was_disabled_holds_the_launch_until_it_is_enabled() {
 }
 
 #[test]
-#[ignore = "an attachment that EC2 takes and then drops is tried for ever without a word"]
 fn a_volume_whose_key_was_disabled_is_named() {
     let mut stage = with_a_disabled_key();
     stage.run_for(Duration::from_mins(20)).unwrap();
+    let loops = stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    let said: Vec<String> = loops.map(ToString::to_string).collect();
+    assert!(
+        said.iter().any(|alarm| alarm.contains("alias/db") || alarm.contains("key/")),
+        "{said:?}"
+    );
     assert!(alarms(&stage).contains(&"attach-refused"), "{:?}", alarms(&stage));
 }
