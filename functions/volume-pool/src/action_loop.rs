@@ -18,12 +18,11 @@ use crate::answers::Answers;
 use crate::decide::{Effect, Look, Observation, Subject};
 use crate::ids::InstanceId;
 use crate::ports::{Commit, Poke, PortError};
-use crate::record::{Claim, HeldMark, Key, Phase, Place, Record, Slot};
+use crate::record::{Claim, Key, Phase, Place, Slot};
 use crate::report::Journal;
 use crate::request::{Ending, Request, Response};
 use crate::time::Timestamp;
 use crate::transition::{Rest, Transaction};
-use crate::zone::Candidates;
 
 /// The loop for one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -143,42 +142,12 @@ impl ActionLoop {
                 self.seen.described = described;
                 self.reread()
             }
-            (State::Looking(Look::Hooks(_)), Response::Hooks(hooks)) => {
-                self.seen.hooks = Some(hooks);
-                self.reread()
-            }
-            (State::Looking(Look::Candidates(_)), Response::Volumes(volumes)) => {
-                self.seen.candidates = Some(Candidates::new(volumes));
-                self.reread()
-            }
-            (State::Looking(Look::Pool(_)), Response::Volumes(volumes)) => {
-                self.look_for_own(&volumes);
-                self.seen.pool = Some(volumes);
-                self.reread()
-            }
-            (State::Looking(Look::SlotVolumes(_)), Response::Volumes(volumes)) => {
-                self.seen.slot_volumes = Some(volumes);
-                self.reread()
-            }
-            (State::Looking(Look::Group(_)), Response::Group(group)) => {
-                self.seen.members = Some(group);
-                self.reread()
-            }
-            (State::Looking(Look::Others(_)), Response::Others(others)) => {
-                self.seen.others = Some(others);
-                self.reread()
-            }
-            (State::Looking(Look::Instances(_)), Response::Instances(instances)) => {
-                self.seen.holders = Some(instances);
-                self.reread()
-            }
-            (State::Looking(Look::Command(_)), Response::Command(shown)) => {
-                self.seen.command = Some(shown);
-                self.reread()
-            }
-            (State::Looking(Look::Held(_)), Response::Records(_, lists)) => {
-                self.seen.held = Some(held(lists));
-                self.reread()
+            (State::Looking(look), response) => {
+                if self.looked(&look, response) {
+                    self.reread()
+                } else {
+                    self.start_over(now)
+                }
             }
             (State::Rereading, Response::Records(records, lists)) => {
                 self.reread_done(records, lists, now)
@@ -222,12 +191,4 @@ impl ActionLoop {
     fn phase(&self) -> &Phase {
         self.claim.as_ref().map_or(&Phase::Closed, |claim| &claim.phase)
     }
-}
-
-fn held(lists: Vec<Vec<Record>>) -> Vec<HeldMark> {
-    let marks = lists.into_iter().flatten().filter_map(|record| match record {
-        Record::Held(mark) => Some(mark),
-        _ => None,
-    });
-    marks.collect()
 }

@@ -8,6 +8,7 @@ mod choose;
 mod enrol;
 mod give_up;
 mod grow;
+mod join;
 mod keep;
 mod launch;
 mod leave;
@@ -35,7 +36,7 @@ use crate::zone::{Candidates, ZoneView};
 pub use crate::effect::Effect;
 pub use reason::{Alarm, Reason};
 pub use waiting::waiting_action;
-use waiting::{OpenAction, awaited, believed, open_action, our_hook, our_hooks};
+use waiting::{OpenAction, awaited, believed, open_action, our_hook};
 
 /// Whom the decision is about, and what brought it up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -125,6 +126,8 @@ pub enum Step {
 pub enum Look {
     /// The group's hooks.
     Hooks(GroupName),
+    /// How the group is enrolled: its hooks, and itself with its tag and instances.
+    Enrolment(GroupName),
     /// Available volumes with the pool's tag.
     Candidates(Place),
     /// Every volume with the pool's tag, in all zones and states.

@@ -48,6 +48,7 @@ impl StepTaken {
     pub(crate) fn new(step: &Step, reason: &Reason) -> Self {
         let name = match step {
             Step::Look(Look::Hooks(_)) => "look at hooks",
+            Step::Look(Look::Enrolment(_)) => "look at hooks and group",
             Step::Look(Look::Candidates(_)) => "look for volumes",
             Step::Look(Look::Pool(_)) => "look at the whole pool",
             Step::Look(Look::SlotVolumes(_)) => "look for created volumes",

@@ -25,6 +25,8 @@ pub enum Request {
     Describe(InstanceId, Vec<VolumeId>),
     /// The hooks of a group.
     Hooks(GroupName),
+    /// The hooks of a group, and the group with its instances, in parallel.
+    Enrolment(GroupName),
     /// The volumes of a pool that are available in a zone.
     AvailableVolumes(Place),
     /// Every volume of a pool.
@@ -66,6 +68,8 @@ pub enum Response {
     Described(Described),
     /// To `Hooks`.
     Hooks(Vec<Hook>),
+    /// To `Enrolment`.
+    Enrolment(Vec<Hook>, GroupView),
     /// To `AvailableVolumes`, `EveryPoolVolume`, `SlotVolumes` and `Volumes`.
     Volumes(Vec<Volume>),
     /// To `Group`.
@@ -123,6 +127,7 @@ impl Request {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
+            Self::Enrolment(_) => "describe hooks and group",
             Self::AvailableVolumes(_)
             | Self::EveryPoolVolume(_)
             | Self::SlotVolumes(_)

@@ -96,6 +96,10 @@ where
             Response::Described(Described { group_instance, instance, volumes })
         }
         Request::Hooks(group) => Response::Hooks(actions.hooks(&group).await?),
+        Request::Enrolment(name) => {
+            let (hooks, view) = try_join(actions.hooks(&name), actions.group(&name)).await?;
+            Response::Enrolment(hooks, view.unwrap_or_else(|| GroupView::unknown(name)))
+        }
         Request::AvailableVolumes(place) => {
             Response::Volumes(volumes.available_volumes(&place).await?)
         }

@@ -15,7 +15,8 @@ use situation::{
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::observation::{
-    AttachmentState, DeleteOnTermination, InstanceState, LifecycleState, Others, VolumeState, tags,
+    AttachmentState, DeleteOnTermination, GroupView, InstanceState, LifecycleState, Others,
+    VolumeState, tags,
 };
 use volume_pool::policy::{Policy, PolicyError};
 use volume_pool::ports::Refusal;
@@ -46,11 +47,42 @@ fn not_adopted(alarms: &[Alarm]) -> Vec<String> {
 // The queue.
 
 #[test]
-fn before_a_launch_joins_the_queue_the_groups_hooks_are_looked_at() {
+fn before_a_launch_joins_the_queue_its_groups_hooks_and_tag_are_looked_at_at_once() {
     let mut situation = Situation::launching();
     situation.seen.hooks = None;
-    let look = Step::Look(Look::Hooks(launch_action().group));
-    situation.gives(&look, &Reason::LaunchHooksUnknown);
+    for members in [None, situation.seen.members.clone()] {
+        situation.seen.members = members;
+        let look = Step::Look(Look::Enrolment(launch_action().group));
+        situation.gives(&look, &Reason::EnrolmentUnknown);
+    }
+    situation.seen.hooks = Some(our_hooks());
+    situation.seen.members = None;
+    let look = Step::Look(Look::Group(launch_action().group));
+    situation.gives(&look, &Reason::EnrolmentUnknown);
+}
+
+#[test]
+fn a_launch_is_held_while_its_groups_tag_and_policy_name_different_pools() {
+    let mut situation = Situation::launching();
+    for tag in ["kafka", ""] {
+        situation.seen.members.as_mut().unwrap().pool_tag = Some(tag.to_owned());
+        situation.rests(Some(launch_action()), &Reason::HeldForTag);
+        let (group, pool, tag) = (launch_action().group, place().pool, tag.to_owned());
+        assert_eq!(situation.alarms(), [Alarm::PoolTagDiffers { group, tag, pool }]);
+    }
+}
+
+/// Reconcile does not find it by its group, so a person must know. A group that is not shown may have its tag.
+#[test]
+fn a_launch_of_a_group_without_the_tag_is_served_and_a_person_is_told() {
+    let mut situation = Situation::launching();
+    situation.seen.members.as_mut().unwrap().pool_tag = None;
+    situation.gives_transaction("enqueue", &Reason::Enqueue);
+    let (group, pool) = (launch_action().group, place().pool);
+    assert_eq!(situation.alarms(), [Alarm::GroupNotTagged { group, pool }]);
+    situation.seen.members = Some(GroupView::unknown(launch_action().group));
+    situation.gives_transaction("enqueue", &Reason::Enqueue);
+    assert_eq!(situation.alarms(), []);
 }
 
 #[test]

@@ -954,6 +954,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         let Decision { step, reason, .. } = situation.decided();
         seen.insert(match &step {
             Step::Look(Look::Hooks(_)) => "look at hooks",
+            Step::Look(Look::Enrolment(_)) => "look at hooks and group",
             Step::Look(Look::Candidates(_)) => "look for volumes",
             Step::Look(Look::SlotVolumes(_)) => "look for created volumes",
             Step::Look(Look::Held(_)) => "look at leased slots",
@@ -994,6 +995,7 @@ fn the_situations_made_here_lead_to_every_kind_of_step() {
         "intend",
         "lease",
         "look at hooks",
+        "look at hooks and group",
         "look at holders",
         "look at the command",
         "look at leased slots",

@@ -81,7 +81,7 @@ fn a_launch_goes_guard_then_queue_then_lease_then_attachment_then_answer() {
             "commit guard",
             "describe",
             "read claim+group",
-            "look at hooks",
+            "look at hooks and group",
             "read claim+group",
             "commit enqueue",
             "describe",
@@ -291,7 +291,7 @@ fn a_claim_written_in_between_means_to_observe_again() {
             "read claim",
             "describe",
             "read claim+group",
-            "look at hooks",
+            "look at hooks and group",
             "read claim+group"
         ]
     );

@@ -29,7 +29,7 @@ pub struct Account {
 /// A group to be created.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupPlan<'a> {
-    /// Its name, and its launch template's.
+    /// Its name, its launch template's, and its pool's.
     pub name: &'a str,
     /// How many instances it is to have; it may have two more.
     pub size: i32,
@@ -173,6 +173,13 @@ impl Account {
             .max_size(size + 2)
             .desired_capacity(size)
             .health_check_grace_period(0)
+            .tags(
+                aws_sdk_autoscaling::types::Tag::builder()
+                    .key("stateful-asg:pool")
+                    .value(name)
+                    .propagate_at_launch(false)
+                    .build(),
+            )
             .set_availability_zones(Some(zones.iter().map(|zone| (*zone).to_owned()).collect()))
             .lifecycle_hook_specification_list(hook(
                 "stateful-asg-launch",

@@ -8,7 +8,7 @@ use volume_pool::action::Transition;
 use volume_pool::decide::Effect;
 use volume_pool::ids::{InvocationId, VolumeId};
 use volume_pool::observation::{
-    AttachmentState, Described, Hook, Others, Volume, VolumeState, tags,
+    AttachmentState, Described, GroupView, Hook, Others, Volume, VolumeState, tags,
 };
 use volume_pool::ports::{Poke, Refusal};
 use volume_pool::record::{Key, List, Record};
@@ -82,6 +82,11 @@ impl State {
             Request::Volumes(ids) => Response::Volumes(chosen(&cloud, |it| ids.contains(&it.id))),
             Request::Group(_) => Response::Group(cloud.group(most)),
             Request::Hooks(_) => Response::Hooks(hooks(asked.configuration.policy)),
+            // Its tag is right and stays so, and who is in it is not asked for here.
+            Request::Enrolment(name) => {
+                let group = GroupView::unknown(name.clone());
+                Response::Enrolment(hooks(asked.configuration.policy), group)
+            }
             Request::Others(ids) => {
                 let shown = |id| cloud.members.get(id).map(|member| member.shown.clone());
                 let groups = ids.iter().filter_map(|id| Some((id.clone(), shown(id)?)));

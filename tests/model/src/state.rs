@@ -285,7 +285,9 @@ impl Running {
     /// might have written before that.
     pub(crate) fn is_nobodys_business(&self) -> bool {
         match &self.request {
-            Request::Hooks(_) | Request::Effect(_, Effect::Heartbeat(_) | Effect::Tag(..)) => true,
+            Request::Hooks(_)
+            | Request::Enrolment(_)
+            | Request::Effect(_, Effect::Heartbeat(_) | Effect::Tag(..)) => true,
             Request::Read { keys, lists } => {
                 lists.is_empty() && matches!(keys.as_slice(), [Key::Slot(_)])
             }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use local_cloud::stage::Stage;
-use local_cloud::world::{HookSpecification, LifecycleState};
+use local_cloud::world::{GroupTag, HookSpecification, LifecycleState};
 use scenarios::{
     LONG, ZONE, group, hooks, in_service, instances, replace_one, stage, tagged_volume,
     volumes_by_slot,
@@ -40,6 +40,26 @@ fn a_launch_under_two_hooks_of_ours_is_held_and_both_actions_kept_alive() {
         stage.cloud.world().delete_lifecycle_hook("cassandra", second).unwrap();
         stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
     }
+}
+
+/// Whoever corrects either of them lets it go on.
+#[test]
+fn a_launch_is_held_while_its_groups_tag_and_policy_name_different_pools_until_they_agree() {
+    let mut stage = stage(73);
+    tagged_volume(&stage, ZONE, &[]).unwrap();
+    stage.run_for(Duration::from_secs(10)).unwrap();
+    group(&stage, "cassandra", 1, &[ZONE], hooks(Some(POLICY))).unwrap();
+    let tag = |stage: &Stage, value: &str| {
+        let tag = GroupTag { value: value.to_owned(), propagate_at_launch: false };
+        let changed = vec![("cassandra".to_owned(), "stateful-asg:pool".to_owned(), tag)];
+        stage.cloud.world().create_or_update_group_tags(changed).unwrap();
+    };
+    tag(&stage, "kafka");
+    stage.run_for(Duration::from_mins(20)).unwrap();
+    assert_eq!(instances(&stage, "cassandra", LifecycleState::PendingWait).len(), 1);
+    assert!(alarmed(&stage, "pool-tag-differs"));
+    tag(&stage, "cassandra");
+    stage.run_until(LONG, |stage| stage.volumes_in_service().len() == 1).unwrap();
 }
 
 #[test]

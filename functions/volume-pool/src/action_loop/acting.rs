@@ -33,6 +33,7 @@ impl ActionLoop {
             Step::Look(look) => {
                 let request = match &look {
                     Look::Hooks(group) => Request::Hooks(group.clone()),
+                    Look::Enrolment(group) => Request::Enrolment(group.clone()),
                     Look::Candidates(place) => Request::AvailableVolumes(place.clone()),
                     Look::Pool(pool) => Request::EveryPoolVolume(pool.clone()),
                     Look::SlotVolumes(slot) => Request::SlotVolumes(slot.clone()),

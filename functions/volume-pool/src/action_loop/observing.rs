@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{ActionLoop, State};
 use crate::action::Transition;
-use crate::decide::only_observes;
+use crate::decide::{Look, only_observes};
 use crate::event::LifecycleEvent;
 use crate::ids::GroupName;
 use crate::observation::Volume;
 use crate::policy::{Mode, Policy};
-use crate::record::{Claim, Guard, Key, List, Phase, Record, Slot};
-use crate::request::{Ending, Request};
+use crate::record::{Claim, Guard, HeldMark, Key, List, Phase, Record, Slot};
+use crate::request::{Ending, Request, Response};
 use crate::time::Timestamp;
 use crate::transition;
 use crate::zone::{Candidates, ZoneView};
@@ -101,6 +101,33 @@ impl ActionLoop {
                 self.describe()
             }
         }
+    }
+
+    /// Takes down what a look has shown; false if that is no answer to it.
+    pub(super) fn looked(&mut self, look: &Look, response: Response) -> bool {
+        let seen = &mut self.seen;
+        match (look, response) {
+            (Look::Hooks(_), Response::Hooks(hooks)) => seen.hooks = Some(hooks),
+            (Look::Enrolment(_), Response::Enrolment(hooks, group)) => {
+                seen.hooks = Some(hooks);
+                seen.members = Some(group);
+            }
+            (Look::Candidates(_), Response::Volumes(volumes)) => {
+                seen.candidates = Some(Candidates::new(volumes));
+            }
+            (Look::Pool(_), Response::Volumes(volumes)) => {
+                self.look_for_own(&volumes);
+                self.seen.pool = Some(volumes);
+            }
+            (Look::SlotVolumes(_), Response::Volumes(volumes)) => seen.slot_volumes = Some(volumes),
+            (Look::Group(_), Response::Group(group)) => seen.members = Some(group),
+            (Look::Others(_), Response::Others(others)) => seen.others = Some(others),
+            (Look::Instances(_), Response::Instances(instances)) => seen.holders = Some(instances),
+            (Look::Command(_), Response::Command(shown)) => seen.command = Some(shown),
+            (Look::Held(_), Response::Records(_, lists)) => seen.held = Some(held(lists)),
+            _ => return false,
+        }
+        true
     }
 
     pub(super) fn describe(&mut self) -> Request {
@@ -198,4 +225,12 @@ impl ActionLoop {
             Some(_) | None => None,
         }
     }
+}
+
+fn held(lists: Vec<Vec<Record>>) -> Vec<HeldMark> {
+    let marks = lists.into_iter().flatten().filter_map(|record| match record {
+        Record::Held(mark) => Some(mark),
+        _ => None,
+    });
+    marks.collect()
 }

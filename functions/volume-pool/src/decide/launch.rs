@@ -4,24 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::grow::Waiter;
-use super::waiting::{believed, goes_back, is_bound_as_shown};
 use super::{
-    Alarm, Decision, Effect, Look, Observation, OpenAction, PolicyView, Reason, Step, Subject,
-    choose, commit, complete, decision, effect, give_up, grow, leave, look_again, open_action,
-    our_hooks, policy, rest, running, timeout,
+    Alarm, Decision, Effect, Observation, OpenAction, Reason, Step, Subject, choose, commit,
+    complete, decision, effect, give_up, grow, join, leave, open_action, rest, running, timeout,
 };
 use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
 use crate::ids::{DeviceName, VolumeId};
 use crate::observation::{
-    Attachment, AttachmentState, DeleteOnTermination, Hook, InstanceState, LifecycleState, Volume,
-    VolumeState, tags,
+    Attachment, AttachmentState, DeleteOnTermination, InstanceState, Volume, VolumeState, tags,
 };
-use crate::policy::{Mode, Policy};
 use crate::ports::Refusal;
-use crate::record::{Claim, Group, Phase, Place, Slot, SlotVolume};
+use crate::record::{Claim, Phase, Slot, SlotVolume};
 use crate::time::Timestamp;
-use crate::transition::{self, Expect};
+use crate::transition;
 
 /// An attachment that takes longer than this is stuck: reused device names have hung for ever in the field.
 const STUCK_ATTACHING: Duration = Duration::from_secs(90);
@@ -66,7 +62,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> D
 
 fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
-        None | Some((_, Phase::Closed)) => join(subject, seen, now, action),
+        None | Some((_, Phase::Closed)) => join::decide(subject, seen, now, action),
         Some((claim, Phase::Creating { place, .. })) => match (&seen.zone, &claim.policy) {
             (Some(zone), Some(policy)) => {
                 let waiter = Waiter { claim, place, zone, policy, action: &action };
@@ -85,87 +81,6 @@ fn by_phase(subject: &Subject, seen: &Observation, now: Timestamp, action: Actio
             _ => commit(None, Reason::RecordsDisagree),
         },
         Some((_, Phase::Leaving { .. })) => leave::before_launch(subject, seen, now, &action),
-    }
-}
-
-fn join(subject: &Subject, seen: &Observation, now: Timestamp, action: Action) -> Decision {
-    if goes_back(seen) {
-        if let Some(event) = believed(subject, seen)
-            && !is_bound_as_shown(seen, &event.action)
-        {
-            // It says that the instance is on its way out of the pool by now: to go on without a slot would be too soon.
-            let state = LifecycleState::WarmedPendingWait.to_string();
-            return look_again(seen, Reason::NotYetWaiting { state });
-        }
-        return complete(seen, action, ActionResult::Continue, Reason::BoundForWarmPool);
-    }
-    let (policy, alarm) = match policy(subject, seen) {
-        PolicyView::Known(policy, alarm) => (policy, alarm),
-        PolicyView::Look(decision) => return decision,
-        PolicyView::Faulty(error) => {
-            let alarm = Alarm::PolicyFault { error, instead: "the launch is held".to_owned() };
-            return rest(true, Some(action), Reason::HeldForPolicy).with_alarm(Some(alarm));
-        }
-    };
-    if policy.mode == Mode::Observe {
-        return complete(seen, action, ActionResult::Continue, Reason::Observing).with_alarm(alarm);
-    }
-    if let Some(decision) = one_hook(subject, seen, &action) {
-        return decision.with_alarm(alarm);
-    }
-    let Some(zone) = seen.described.group_instance.as_ref().map(|instance| instance.zone.clone())
-    else {
-        return rest(true, Some(action), Reason::NotInGroup);
-    };
-    let place = Place { pool: policy.pool.clone(), zone };
-    let fresh;
-    let claim = if let Some(claim) = &seen.claim {
-        claim
-    } else {
-        fresh = Claim::new(subject.instance.clone());
-        &fresh
-    };
-    let group = newer_policy(seen, &action, &policy);
-    commit(transition::enqueue(claim, place, Some(&action), &policy, group, now), Reason::Enqueue)
-        .with_alarm(alarm)
-}
-
-/// Two launch hooks of ours may say two things, so the launch is held while there are two, and each hook's action kept
-/// alive. Nothing where the group has one.
-fn one_hook(subject: &Subject, seen: &Observation, action: &Action) -> Option<Decision> {
-    let Some(hooks) = &seen.hooks else {
-        let look = Step::Look(Look::Hooks(action.group.clone()));
-        return Some(decision(look, Reason::LaunchHooksUnknown));
-    };
-    let ours: Vec<&Hook> = our_hooks(subject, hooks, Transition::Launching).collect();
-    if ours.len() < 2 {
-        return None;
-    }
-    let names: Vec<&str> = ours.iter().map(|hook| hook.name.as_str()).collect();
-    let alarm = Alarm::TwoLaunchHooks { group: action.group.clone(), hooks: names.join(" and ") };
-    let unheard = ours
-        .iter()
-        .find(|hook| hook.name != action.hook && !seen.answers.heartbeats.contains(&hook.name));
-    let held = match unheard {
-        Some(hook) => effect(Effect::Heartbeat(hook.action(&action.group)), Reason::HeldForHooks),
-        None => rest(true, Some(action.clone()), Reason::HeldForHooks),
-    };
-    Some(held.with_alarm(Some(alarm)))
-}
-
-/// The group's record with this policy as its last good one, if that is news.
-fn newer_policy(seen: &Observation, action: &Action, policy: &Policy) -> Option<(Group, Expect)> {
-    let name = action.group.clone();
-    match &seen.group {
-        None => {
-            let fresh = Group { version: 1, ..Group::new(name, policy.clone()) };
-            Some((fresh, Expect::Absent))
-        }
-        Some(known) if known.policy != *policy => {
-            let (version, policy) = (known.version + 1, policy.clone());
-            Some((Group { version, policy, ..known.clone() }, Expect::Version(known.version)))
-        }
-        Some(_) => None,
     }
 }
 

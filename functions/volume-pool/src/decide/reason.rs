@@ -46,10 +46,12 @@ pub enum Reason {
     BoundForWarmPool,
     /// held: no policy that parses
     HeldForPolicy,
-    /// before the instance joins the queue: whether the group has one launch hook of ours
-    LaunchHooksUnknown,
+    /// before the instance joins the queue: whether the group has one launch hook of ours, and is tagged for its policy's pool
+    EnrolmentUnknown,
     /// held: the group has two launch hooks of ours
     HeldForHooks,
+    /// held: the group's tag stateful-asg:pool and its policy name different pools
+    HeldForTag,
     /// the instance joins the queue of its zone
     Enqueue,
     /// slot {slot} is free and no earlier waiter is due to get it
@@ -431,6 +433,22 @@ pub enum Alarm {
         /// Their names.
         hooks: String,
     },
+    /// group {group} carries the tag stateful-asg:pool={tag}, and its policy names pool {pool}; the launch is held: correct the one or the other
+    PoolTagDiffers {
+        /// The group.
+        group: GroupName,
+        /// The tag's value.
+        tag: String,
+        /// The policy's pool.
+        pool: PoolName,
+    },
+    /// group {group} does not carry the tag stateful-asg:pool={pool}; its launches are served, but reconcile does not find what its events do not tell: set the tag
+    GroupNotTagged {
+        /// The group.
+        group: GroupName,
+        /// The policy's pool.
+        pool: PoolName,
+    },
     /// slot {slot} is quarantined: volume {volume}: {problem}; look at the volume, then reinstate the slot
     Quarantined {
         /// The slot.
@@ -567,6 +585,8 @@ impl Alarm {
         match self {
             Self::PolicyFault { .. } => "policy-fault",
             Self::TwoLaunchHooks { .. } => "two-launch-hooks",
+            Self::PoolTagDiffers { .. } => "pool-tag-differs",
+            Self::GroupNotTagged { .. } => "group-not-tagged",
             Self::Quarantined { .. } => "quarantined",
             Self::NotAdopted { .. } => "not-adopted",
             Self::AttachRefused { .. } => "attach-refused",

@@ -286,7 +286,8 @@ pub(crate) struct Situation {
 }
 
 impl Situation {
-    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record. The hooks are known.
+    /// Instance 1 runs, its launch hook waits, its event has come, and nothing is on record. Its group and
+    /// the hooks are known.
     pub(crate) fn launching() -> Self {
         let subject = Subject {
             instance: instance(1),
@@ -295,7 +296,8 @@ impl Situation {
             found: None,
             hook_prefix: "stateful-asg".to_owned(),
         };
-        let mut seen = Observation { hooks: Some(our_hooks()), ..Observation::default() };
+        let (hooks, members) = (Some(our_hooks()), Some(members()));
+        let mut seen = Observation { hooks, members, ..Observation::default() };
         seen.described.group_instance = Some(GroupInstance {
             group: launch_action().group,
             zone: place().zone,
@@ -316,6 +318,7 @@ impl Situation {
         let mut situation = Self::launching();
         situation.seen.claim = Some(waiting_claim());
         situation.seen.zone = Some(ZoneView::default());
+        situation.seen.members = None;
         situation
     }
 

@@ -8,7 +8,7 @@ use volume_pool::command::{CommandShown, CommandStatus, Sought};
 use volume_pool::decide::{Effect, Subject};
 use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, LifecycleEvent, Transition};
-use volume_pool::ids::{CommandId, InstanceId, VolumeId};
+use volume_pool::ids::{CommandId, GroupName, InstanceId, VolumeId};
 use volume_pool::invocation::Invocation;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, Described, GroupInstance, GroupView, Hook,
@@ -117,6 +117,16 @@ impl World {
         self.instances.get_mut(&instance(number)).unwrap().state = state;
     }
 
+    fn group(&self, name: &GroupName) -> GroupView {
+        GroupView {
+            name: name.clone(),
+            pool_tag: Some(place().pool.to_string()),
+            max_size: 8,
+            desired: 8,
+            members: self.members.clone().into_iter().collect(),
+        }
+    }
+
     /// What it answers.
     pub(crate) fn answer(&mut self, request: &Request) -> Response {
         match request {
@@ -133,6 +143,7 @@ impl World {
                     .collect(),
             }),
             Request::Hooks(_) => Response::Hooks(self.hooks.clone()),
+            Request::Enrolment(name) => Response::Enrolment(self.hooks.clone(), self.group(name)),
             Request::AvailableVolumes(_) => Response::Volumes(
                 self.volumes
                     .values()
@@ -152,13 +163,7 @@ impl World {
             Request::Volumes(ids) => Response::Volumes(
                 ids.iter().filter_map(|id| self.volumes.get(id)).cloned().collect(),
             ),
-            Request::Group(name) => Response::Group(GroupView {
-                name: name.clone(),
-                pool_tag: None,
-                max_size: 8,
-                desired: 8,
-                members: self.members.clone().into_iter().collect(),
-            }),
+            Request::Group(name) => Response::Group(self.group(name)),
             Request::Others(ids) => Response::Others(Others {
                 in_groups: BTreeMap::new(),
                 instances: ids
@@ -447,6 +452,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         }
         Request::Describe(..) => "describe".to_owned(),
         Request::Hooks(_) => "look at hooks".to_owned(),
+        Request::Enrolment(_) => "look at hooks and group".to_owned(),
         Request::AvailableVolumes(_) => "look for available volumes".to_owned(),
         Request::EveryPoolVolume(_) => "look at the pool".to_owned(),
         Request::SlotVolumes(_) => "look for created volumes".to_owned(),
