@@ -333,16 +333,18 @@ enum PolicyView {
     Look(Decision),
 }
 
+/// For a launch that begins: the policy that came with its event, else the hook's as it is now. One on record is that of
+/// an earlier life of the instance, and goes for where the group has no hook of ours any more.
 fn policy(subject: &Subject, seen: &Observation) -> PolicyView {
     if let Some(event) = believed(subject, seen)
         && event.action.transition == Transition::Launching
     {
         return last_good(seen, Policy::parse(event.metadata.as_deref()));
     }
-    if let Some(policy) = seen.claim.as_ref().and_then(|claim| claim.policy.as_ref()) {
-        return PolicyView::Known(policy.clone(), None);
-    }
-    launch_policy(subject, seen).unwrap_or(PolicyView::Faulty(PolicyError::Missing))
+    let recorded = seen.claim.as_ref().and_then(|claim| claim.policy.clone());
+    let otherwise = recorded
+        .map_or(PolicyView::Faulty(PolicyError::Missing), |policy| PolicyView::Known(policy, None));
+    launch_policy(subject, seen).unwrap_or(otherwise)
 }
 
 /// The policy of the group's launch hook as it is now; nothing where the group has no such hook of ours.

@@ -341,6 +341,21 @@ fn a_recorded_action_without_a_recorded_policy_takes_the_policy_of_the_hook() {
     situation.gives_transaction("enqueue", &Reason::Enqueue);
 }
 
+/// What is on record is the policy of an earlier life, or of an action that waits no more.
+#[test]
+fn a_launch_whose_event_was_lost_goes_by_the_hooks_policy_of_today() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    let earlier = Policy { wait_seconds: 5, ..policy() };
+    situation.seen.claim = Some(Claim { policy: Some(earlier.clone()), ..claim() });
+    let enqueued = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    assert_eq!(written_claim(&enqueued).0.policy, Some(policy()));
+    // Its hook is gone, and the action that it had begun still waits.
+    situation.seen.hooks.as_mut().unwrap().remove(0);
+    let enqueued = situation.gives_transaction("enqueue", &Reason::Enqueue);
+    assert_eq!(written_claim(&enqueued).0.policy, Some(earlier));
+}
+
 #[test]
 fn an_action_that_has_its_answer_is_settled() {
     let mut recorded = Situation::attached();

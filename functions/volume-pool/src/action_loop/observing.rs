@@ -52,8 +52,7 @@ impl ActionLoop {
             Some(_) if self.terminating().is_some() => by_hooks,
             Some(event) => Policy::parse(event.metadata.as_deref())
                 .is_ok_and(|policy| policy.mode == Mode::Observe),
-            // A policy on record comes first.
-            None => by_hooks && self.claim.as_ref().is_none_or(|claim| claim.policy.is_none()),
+            None => by_hooks,
         };
         observes && self.idle()
     }
