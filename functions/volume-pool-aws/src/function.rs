@@ -136,6 +136,9 @@ impl Function {
         for problem in &swept.failures {
             error!(problem = %problem, "part of the sweep can't be read");
         }
+        for alarm in swept.alarms() {
+            error!(alarm = alarm.name(), problem = %alarm, "a person is needed");
+        }
         let plan = swept.plan(self.ports.clock.now());
         let kept_alive = shell::keep_alive(plan.keep_alive, &self.hook_prefix, &self.ports).await;
         let mut kinds: BTreeMap<Found, usize> = BTreeMap::new();

@@ -10,7 +10,7 @@ mod slot;
 pub use claim::{Claim, Guard, Phase};
 pub use common::{Group, Pool, VolumeOwner};
 pub use key::{Key, List, Place};
-pub use marks::{ComingMark, FreeMark, HeldMark, KnownMark, OpenMark, WaitingMark};
+pub use marks::{ApartMark, ComingMark, FreeMark, HeldMark, KnownMark, OpenMark, WaitingMark};
 pub use slot::{Origin, Planned, Slot, SlotState, SlotVolume};
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub enum Record {
     Coming(ComingMark),
     /// The mark of a leased slot.
     Held(HeldMark),
+    /// The mark of a slot that is set apart.
+    Apart(ApartMark),
     /// The mark of a claim that has work left.
     Open(OpenMark),
     /// The mark of a pool that has slots.
@@ -68,6 +70,7 @@ impl Record {
             }
             Self::Coming(mark) => Key::Coming(mark.place.clone(), mark.slot.index),
             Self::Held(mark) => Key::Held(mark.place.clone(), mark.slot.index),
+            Self::Apart(mark) => Key::Apart(mark.place.clone(), mark.slot.index),
             Self::Open(mark) => Key::Open(mark.instance.clone()),
             Self::Known(mark) => Key::Known(mark.pool.clone()),
         }
@@ -85,6 +88,7 @@ impl Record {
             | Self::Free(_)
             | Self::Coming(_)
             | Self::Held(_)
+            | Self::Apart(_)
             | Self::Open(_)
             | Self::Known(_) => 0,
         }

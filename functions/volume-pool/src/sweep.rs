@@ -11,6 +11,7 @@ use std::time::Duration;
 use displaydoc::Display;
 
 use crate::action::Transition;
+use crate::decide::Alarm;
 use crate::drift;
 use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId};
 use crate::observation::{
@@ -18,7 +19,7 @@ use crate::observation::{
     InstanceState, LifecycleState, Volume, tags,
 };
 use crate::ports::PortError;
-use crate::record::{HeldMark, OpenMark, Slot};
+use crate::record::{ApartMark, HeldMark, OpenMark, Slot};
 use crate::time::Timestamp;
 
 /// What no mark says when it was attended last is put in as if it was this long ago: before what was attended in the
@@ -49,6 +50,8 @@ pub struct PoolView {
     pub held: Vec<HeldMark>,
     /// Its free slots.
     pub free: Vec<Slot>,
+    /// Its slots that are set apart.
+    pub apart: Vec<ApartMark>,
     /// Every volume with its tag.
     pub volumes: Vec<Volume>,
 }
@@ -143,6 +146,17 @@ impl Swept {
     /// How many instances wait in a hook.
     pub fn waiting(&self) -> usize {
         self.members().values().filter(|member| !waits(&member.state).is_empty()).count()
+    }
+
+    /// What a person must know of, again in each sweep until it is seen to: whoever noticed it first may have died before
+    /// he could say so.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let apart = self
+            .pools
+            .iter()
+            .flat_map(|pool| &pool.apart)
+            .map(|mark| Alarm::SetApart { slot: mark.slot.clone(), reason: mark.reason.clone() });
+        apart.collect()
     }
 
     /// What follows from it.

@@ -14,8 +14,9 @@ use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark, OpenMark,
-    Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner, WaitingMark,
+    ApartMark, Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark,
+    OpenMark, Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner,
+    WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -323,7 +324,7 @@ pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> O
         }
         Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. } => return None,
     }
-    writes.extend([put_slot(apart), moved(next, now)]);
+    writes.extend([apart_mark(&apart), put_slot(apart), moved(next, now)]);
     Some(Transaction::new("quarantine", writes))
 }
 
@@ -517,6 +518,13 @@ fn held(slot: &Slot, holder: &InstanceId) -> HeldMark {
         volumes: slot.volumes.iter().map(|volume| volume.volume.clone()).collect(),
         amiss: false,
     }
+}
+
+/// The mark of a slot that is set apart for what its reason says.
+pub(crate) fn apart_mark(slot: &Slot) -> Write {
+    let mark =
+        ApartMark { place: slot.place(), slot: slot.id.clone(), reason: slot.reason.clone() };
+    Write::Put(Record::Apart(mark), Expect::Mark)
 }
 
 fn held_key(slot: &Slot) -> Key {

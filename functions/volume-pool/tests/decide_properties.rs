@@ -895,7 +895,7 @@ proptest! {
         for (key, expect) in conditions {
             let mark = matches!(
                 key,
-                Key::Waiting(..) | Key::Free(..) | Key::Coming(..) | Key::Held(..) | Key::Open(_) | Key::Known(_)
+                Key::Waiting(..) | Key::Free(..) | Key::Coming(..) | Key::Held(..) | Key::Apart(..) | Key::Open(_) | Key::Known(_)
             );
             prop_assert_eq!(expect == Expect::Mark, mark, "{:?} in {}", key, transaction.name);
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volume_pool::Timestamp;
+use volume_pool::decide::Alarm;
 use volume_pool::event::Transition;
 use volume_pool::ids::InstanceId;
 use volume_pool::observation::{
@@ -14,7 +15,9 @@ use volume_pool::observation::{
 };
 use volume_pool::policy::Template;
 use volume_pool::ports::PortError;
-use volume_pool::record::{HeldMark, OpenMark, Origin, Place, Slot, SlotState, SlotVolume};
+use volume_pool::record::{
+    ApartMark, HeldMark, OpenMark, Origin, Place, Slot, SlotState, SlotVolume,
+};
 use volume_pool::sweep::{Found, Plan, PoolView, Swept};
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_469_400_000);
@@ -121,6 +124,7 @@ fn at_rest() -> Swept {
         pools: vec![PoolView {
             name: place().pool,
             held: vec![held(1), held(2)],
+            apart: Vec::new(),
             free: vec![free(3)],
             volumes: vec![volume(1, Some(1)), volume(2, Some(2)), volume(3, None)],
         }],
@@ -307,6 +311,18 @@ fn who_was_attended_longest_ago_comes_first_and_nobody_is_kept_from_his_turn() {
             (id(1), Found::SlotMended),
         ]
     );
+}
+
+/// Whoever set it apart may have died before he could say so.
+#[test]
+fn a_slot_that_is_set_apart_is_told_of_in_each_sweep_and_nothing_is_done_about_it() {
+    let mut swept = at_rest();
+    assert_eq!(swept.alarms(), []);
+    let (slot, reason) = (free(4).id, "its volume is in error".to_owned());
+    let mark = ApartMark { place: place(), slot: slot.clone(), reason: reason.clone() };
+    swept.pools[0].apart = vec![mark];
+    assert_eq!(swept.alarms(), [Alarm::SetApart { slot, reason }]);
+    assert_eq!(swept.plan(NOW), Plan::default());
 }
 
 #[test]

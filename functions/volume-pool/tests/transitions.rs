@@ -16,8 +16,8 @@ use volume_pool::event::{Action, ActionResult};
 use volume_pool::ids::InstanceId;
 use volume_pool::ports::{Commit, Poke};
 use volume_pool::record::{
-    Claim, ComingMark, FreeMark, Guard, HIGHEST_INDEX, HeldMark, Key, OpenMark, Phase, Pool,
-    Record, Slot, SlotState, VolumeOwner, WaitingMark,
+    ApartMark, Claim, ComingMark, FreeMark, Guard, HIGHEST_INDEX, HeldMark, Key, OpenMark, Phase,
+    Pool, Record, Slot, SlotState, VolumeOwner, WaitingMark,
 };
 use volume_pool::transition::{
     self, Adoption, Expect, MOST_WRITES, Rest, Transaction, Write, adopt, begin_release,
@@ -606,9 +606,17 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
                     wanted.push(Record::Coming(ComingMark { place, slot, holder }));
                 }
                 SlotState::Leased { holder } => wanted.push(held(slot, holder)),
-                SlotState::Creating { .. } | SlotState::Quarantined => {}
+                SlotState::Quarantined => {
+                    let (place, id, reason) = (slot.place(), slot.id.clone(), slot.reason.clone());
+                    wanted.push(Record::Apart(ApartMark { place, slot: id, reason }));
+                }
+                SlotState::Creating { .. } => {}
             },
-            Record::Waiting(_) | Record::Free(_) | Record::Coming(_) | Record::Held(_) => {
+            Record::Waiting(_)
+            | Record::Free(_)
+            | Record::Coming(_)
+            | Record::Held(_)
+            | Record::Apart(_) => {
                 standing.push(record.clone());
             }
             Record::Pool(_)

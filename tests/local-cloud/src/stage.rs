@@ -91,7 +91,7 @@ pub struct Stage {
     pub asked: Vec<&'static str>,
     /// What the loops did, in the order of their ends.
     pub reports: Vec<LoopReport>,
-    /// What reconcile's looks at free slots told a person, beside the loops' alarms.
+    /// What reconcile told a person, of slots and by its looks at free ones, beside the loops' alarms.
     pub alarms: Vec<Alarm>,
     /// Volumes that people have taken from instances in service: what these lack is not for the functions to give.
     pub taken: BTreeSet<String>,

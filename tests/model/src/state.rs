@@ -169,6 +169,8 @@ impl State {
             name: names::pool(),
             held: held.collect(),
             free: free.collect(),
+            // Nothing is done about them.
+            apart: Vec::new(),
             volumes: self.cloud.volumes.values().cloned().collect(),
         };
         let mut swept = Swept {
@@ -259,6 +261,7 @@ fn plain(mut record: Record, now: Timestamp) -> Record {
         | Record::Waiting(_)
         | Record::Coming(_)
         | Record::Held(_)
+        | Record::Apart(_)
         | Record::Known(_) => {}
     }
     record

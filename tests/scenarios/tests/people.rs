@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local_cloud::stage::Stage;
+use local_cloud::stage::{Fault, Stage};
 use local_cloud::world::{Detachment, LifecycleState};
 use scenarios::{
     LONG, in_service, instances, replace_one, settle, stage, stranger, tagged, volumes_by_slot,
@@ -77,6 +77,30 @@ fn a_free_slot_whose_volume_a_person_attached_is_set_apart_and_the_others_serve(
         let world = stage.cloud.world();
         assert!(world.attachment(&volume, &person).is_some(), "the person's doing was undone");
     }
+}
+
+/// It is set apart, and nobody says so; nor does the launch that dies of it, as often as it is tried.
+#[test]
+fn a_function_that_dies_of_setting_a_slot_apart_is_made_up_for_by_the_next_sweep() {
+    let dies_at = |call: Option<usize>| {
+        let mut stage = free_slots(1, 3);
+        stage.fault = call.map(|call| (call, Fault::DiesAfter));
+        let person = stranger(&mut stage).unwrap();
+        let volume = volume_of(&slot(&stage, "cassandra-0"));
+        stage.cloud.world().attach_volume(&volume, &person, "/dev/sdf").unwrap();
+        let apart = |stage: &Stage| slot(stage, "cassandra-0").state == SlotState::Quarantined;
+        stage.run_until(Duration::from_mins(3), apart).unwrap();
+        stage
+    };
+    let undisturbed = dies_at(None);
+    let call = 1 + undisturbed.asked.iter().position(|call| *call == "set apart").unwrap();
+    let mut stage = dies_at(Some(call));
+    assert_eq!(alarms(&stage), [], "told by whoever has died");
+    stage.run_for(Duration::from_mins(1)).unwrap();
+    let told = alarms(&stage);
+    let named =
+        |alarm: &Alarm| alarm.name() == "quarantined" && alarm.to_string().contains("never");
+    assert!(told.iter().any(named), "{told:?}");
 }
 
 #[test]

@@ -262,9 +262,7 @@ impl Leaving<'_> {
             Some(InstanceState::Stopped) => true,
             Some(InstanceState::Running) => {
                 let waits = self.action.is_some() || is_parked(seen);
-                self.undoing
-                    || (mode == LeaveMode::Detach && waits)
-                    || self.unmounted(seen)
+                self.undoing || (mode == LeaveMode::Detach && waits) || self.unmounted(seen)
             }
             Some(_) => false,
         }

@@ -458,6 +458,13 @@ pub enum Alarm {
         /// What was seen.
         problem: String,
     },
+    /// slot {slot} is quarantined: {reason}; look at its volumes, then reinstate the slot or retire it
+    SetApart {
+        /// The slot.
+        slot: SlotId,
+        /// Why it was.
+        reason: String,
+    },
     /// volume {volume} carries the pool's tag but is not adopted: {problem}
     NotAdopted {
         /// The volume.
@@ -587,7 +594,7 @@ impl Alarm {
             Self::TwoLaunchHooks { .. } => "two-launch-hooks",
             Self::PoolTagDiffers { .. } => "pool-tag-differs",
             Self::GroupNotTagged { .. } => "group-not-tagged",
-            Self::Quarantined { .. } => "quarantined",
+            Self::Quarantined { .. } | Self::SetApart { .. } => "quarantined",
             Self::NotAdopted { .. } => "not-adopted",
             Self::AttachRefused { .. } => "attach-refused",
             Self::StaleSlots { .. } => "stale-slots",

@@ -26,6 +26,8 @@ pub enum Key {
     Coming(Place, u32),
     /// The mark of a leased slot.
     Held(Place, u32),
+    /// The mark of a slot that is set apart.
+    Apart(Place, u32),
     /// The mark of a claim that has work left.
     Open(InstanceId),
     /// The mark of a pool that has slots.
@@ -56,6 +58,8 @@ pub enum List {
     EveryHeld(PoolName),
     /// The free slots of a pool, in all its zones.
     EveryFree(PoolName),
+    /// The slots of a pool that are set apart, in all its zones.
+    EveryApart(PoolName),
     /// Every claim with work left.
     Open,
     /// Every pool that has slots.
@@ -74,7 +78,8 @@ impl Key {
             Self::Waiting(place, ..)
             | Self::Free(place, ..)
             | Self::Coming(place, ..)
-            | Self::Held(place, ..) => {
+            | Self::Held(place, ..)
+            | Self::Apart(place, ..) => {
                 format!("POOL#{}", place.pool)
             }
             Self::Open(_) => "OPEN".to_owned(),
@@ -100,6 +105,7 @@ impl Key {
             }
             Self::Coming(place, index) => format!("COMING#{}#{index:010}", place.zone),
             Self::Held(place, index) => format!("HELD#{}#{index:010}", place.zone),
+            Self::Apart(place, index) => format!("APART#{}#{index:010}", place.zone),
             Self::Open(instance) => instance.to_string(),
             Self::Known(pool) => pool.to_string(),
         }
@@ -113,7 +119,9 @@ impl List {
             Self::Waiting(place) | Self::Free(place) | Self::Coming(place) | Self::Held(place) => {
                 format!("POOL#{}", place.pool)
             }
-            Self::EveryHeld(pool) | Self::EveryFree(pool) => format!("POOL#{pool}"),
+            Self::EveryHeld(pool) | Self::EveryFree(pool) | Self::EveryApart(pool) => {
+                format!("POOL#{pool}")
+            }
             Self::Open => "OPEN".to_owned(),
             Self::Pools => "POOLS".to_owned(),
         }
@@ -128,6 +136,7 @@ impl List {
             Self::Held(place) => format!("HELD#{}#", place.zone),
             Self::EveryHeld(_) => "HELD#".to_owned(),
             Self::EveryFree(_) => "FREE#".to_owned(),
+            Self::EveryApart(_) => "APART#".to_owned(),
             Self::Open | Self::Pools => String::new(),
         }
     }
@@ -137,9 +146,12 @@ impl List {
     pub const fn most(&self) -> usize {
         match self {
             Self::Waiting(_) | Self::Free(_) | Self::Coming(_) => 128,
-            Self::Held(_) | Self::EveryHeld(_) | Self::EveryFree(_) | Self::Open | Self::Pools => {
-                usize::MAX
-            }
+            Self::Held(_)
+            | Self::EveryHeld(_)
+            | Self::EveryFree(_)
+            | Self::EveryApart(_)
+            | Self::Open
+            | Self::Pools => usize::MAX,
         }
     }
 }

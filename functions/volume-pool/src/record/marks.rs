@@ -65,6 +65,18 @@ pub struct HeldMark {
     pub amiss: bool,
 }
 
+/// Stands for a slot that is set apart: a person is told of it again and again until it is reinstated or retired, because
+/// whoever set it apart may have died before he could say so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ApartMark {
+    /// Where.
+    pub place: Place,
+    /// The slot.
+    pub slot: SlotId,
+    /// Why.
+    pub reason: String,
+}
+
 /// Stands for a pool that has slots: reconcile walks these.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KnownMark {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use futures_util::future::{join3, try_join3};
+use futures_util::future::{join3, try_join4};
 use futures_util::{StreamExt, stream};
 
 use super::carry_out;
@@ -78,9 +78,11 @@ async fn pool<V: Volumes, L: LeaseStore>(
     leases: &L,
 ) -> Result<PoolView, PortError> {
     let (held, free) = (List::EveryHeld(name.clone()), List::EveryFree(name.clone()));
-    let (held, free, volumes) = try_join3(
+    let apart = List::EveryApart(name.clone());
+    let (held, free, apart, volumes) = try_join4(
         leases.list(&held, held.most()),
         leases.list(&free, free.most()),
+        leases.list(&apart, apart.most()),
         volumes.every_pool_volume(&name),
     )
     .await?;
@@ -92,7 +94,12 @@ async fn pool<V: Volumes, L: LeaseStore>(
         Record::Free(mark) => Some(mark.slot),
         _ => None,
     });
-    Ok(PoolView { name, held: held.collect(), free: free.collect(), volumes })
+    let apart = apart.into_iter().filter_map(|record| match record {
+        Record::Apart(mark) => Some(mark),
+        _ => None,
+    });
+    let (held, free, apart) = (held.collect(), free.collect(), apart.collect());
+    Ok(PoolView { name, held, free, apart, volumes })
 }
 
 /// Keeps the actions of these instances alive, by their groups' hooks of ours; answers how many.

@@ -2,7 +2,9 @@
 //! were asked for and by which tokens, so a crash at any point leaks none. The zone's count in the pool's record is
 //! raised with the intent, which keeps the zone below its maximum whoever creates at the same time.
 
-use super::{Expect, Transaction, Write, held_mark, in_lease, moved, put_pool, put_slot};
+use super::{
+    Expect, Transaction, Write, apart_mark, held_mark, in_lease, moved, put_pool, put_slot,
+};
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
     Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
@@ -150,7 +152,9 @@ pub fn cancel(
     Some(Transaction::new("cancel", writes).waking(slot.place()))
 }
 
-/// Sets a slot apart of which only a part could be created: half a slot is no use to anybody.
+/// Sets a slot apart of which only a part could be created: half a slot is no use to anybody. It goes on counting against
+/// the zone's maximum, as every slot that is set apart does: its volumes exist and are paid for, and a creation that fails
+/// half-way each time would else leave one more of them behind each time.
 pub fn set_apart(
     claim: &Claim,
     slot: &Slot,
@@ -169,7 +173,7 @@ pub fn set_apart(
     apart.state = SlotState::Quarantined;
     reason.clone_into(&mut apart.reason);
     let mut writes = back(claim, wanted, now)?;
-    writes.push(put_slot(apart));
+    writes.extend([apart_mark(&apart), put_slot(apart)]);
     Some(Transaction::new("set apart", writes).waking(slot.place()))
 }
 

@@ -1,6 +1,6 @@
 //! The transitions that put on record what people did to a slot's volumes. None of them gives a slot to anyone.
 
-use super::{Expect, Transaction, Write, free_key, held, holds, put_slot};
+use super::{Expect, Transaction, Write, apart_mark, free_key, held, holds, put_slot};
 use crate::record::{Claim, HeldMark, Phase, Record, Slot, SlotState};
 
 /// Sets a free slot apart for a person to look at. No claim is involved, so the condition on the slot is all it takes.
@@ -11,7 +11,8 @@ pub fn set_apart(slot: &Slot, reason: &str) -> Option<Transaction> {
     let mut apart = slot.clone();
     apart.state = SlotState::Quarantined;
     reason.clone_into(&mut apart.reason);
-    Some(Transaction::new("set apart", vec![put_slot(apart), Write::Delete(free_key(slot))]))
+    let writes = vec![apart_mark(&apart), put_slot(apart), Write::Delete(free_key(slot))];
+    Some(Transaction::new("set apart", writes))
 }
 
 /// Puts on record how a leased slot is, and on its mark whether something is amiss. The lease stays as it is.

@@ -486,6 +486,7 @@ fn kind(key: &Key) -> &'static str {
         Key::Free(..) => "free mark",
         Key::Coming(..) => "coming mark",
         Key::Held(..) => "held mark",
+        Key::Apart(..) => "apart mark",
         Key::Open(_) => "open mark",
         Key::Known(_) => "known mark",
     }
@@ -499,6 +500,7 @@ fn list(list: &List) -> &'static str {
         List::Held(_) => "held",
         List::EveryHeld(_) => "every held",
         List::EveryFree(_) => "every free",
+        List::EveryApart(_) => "every apart",
         List::Open => "open",
         List::Pools => "pools",
     }

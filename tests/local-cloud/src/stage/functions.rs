@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use volume_pool::decide::Subject;
+use volume_pool::decide::{Alarm, Subject};
 use volume_pool::drift::Inspection;
 use volume_pool::event::Event;
 use volume_pool::ids::{InstanceId, SlotId};
@@ -41,6 +41,7 @@ pub(super) struct Sweeping {
 /// What a sweep found.
 struct Swept {
     plan: Plan,
+    alarms: Vec<Alarm>,
     failures: Vec<String>,
 }
 
@@ -94,7 +95,12 @@ impl Stage {
             let swept = shell::sweep(&ports).await;
             let plan = swept.plan(now);
             shell::keep_alive(plan.keep_alive.clone(), HOOK_PREFIX, &ports).await;
-            Swept { plan, failures: swept.failures.iter().map(ToString::to_string).collect() }
+            let alarms = swept.alarms();
+            Swept {
+                plan,
+                alarms,
+                failures: swept.failures.iter().map(ToString::to_string).collect(),
+            }
         };
         self.sweeps.push(Sweeping {
             due: self.cloud.world().now(),
@@ -129,6 +135,7 @@ impl Stage {
         for failure in &swept.failures {
             self.trace.note(now, format!("{number}: the sweep can't read a part: {failure}"));
         }
+        self.alarms.extend(swept.alarms);
         for (instance, found) in swept.plan.instances {
             let subject = Subject { found: Some(found), ..subject(&instance) };
             self.start(subject, &sweep.delivery, sweep.function)?;

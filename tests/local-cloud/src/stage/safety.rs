@@ -43,6 +43,7 @@ impl<'a> Book<'a> {
                 | Record::Free(_)
                 | Record::Coming(_)
                 | Record::Held(_)
+                | Record::Apart(_)
                 | Record::Open(_) => {
                     book.marks.insert(record.key());
                 }
@@ -182,7 +183,10 @@ impl Book<'_> {
                 SlotState::Leased { .. } => {
                     due.insert(Key::Held(slot.place(), slot.id.index));
                 }
-                SlotState::Creating { .. } | SlotState::Quarantined => {}
+                SlotState::Quarantined => {
+                    due.insert(Key::Apart(slot.place(), slot.id.index));
+                }
+                SlotState::Creating { .. } => {}
             }
         }
         broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));
