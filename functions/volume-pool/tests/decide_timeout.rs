@@ -5,14 +5,14 @@
 mod situation;
 
 use situation::{
-    NOW, Situation, coming, earlier_waiter, event, free_slot, launch_action, place, policy,
-    releasing_slot, seconds_ago, slot_id, written_claim, written_slot,
+    NOW, Situation, coming, earlier_waiter, event, free_slot, instance, launch_action, place,
+    policy, releasing_slot, seconds_ago, slot_id, written_claim, written_slot,
 };
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult};
-use volume_pool::observation::LifecycleState;
+use volume_pool::observation::{LifecycleState, Others};
 use volume_pool::policy::{OnTimeout, Policy, WhenEmpty};
-use volume_pool::record::{Phase, SlotState};
+use volume_pool::record::{HeldMark, Phase, SlotState};
 use volume_pool::{Timestamp, action::GiveUp};
 
 const WAIT_OVER: Reason = Reason::GivenUp { why: GiveUp::WaitOver };
@@ -25,6 +25,17 @@ fn waiting_for(seconds: u64, on_timeout: OnTimeout) -> Situation {
     situation.claim().policy =
         Some(Policy { wait_seconds: 100, on_timeout, when_empty: WhenEmpty::Wait, ..policy() });
     situation
+}
+
+/// Slot 0, of an instance that nobody knows any more.
+fn held_by(number: u32) -> HeldMark {
+    HeldMark {
+        place: place(),
+        slot: slot_id(0),
+        holder: instance(number),
+        volumes: Vec::new(),
+        amiss: false,
+    }
 }
 
 fn none_free() -> Reason {
@@ -46,6 +57,32 @@ fn within_its_time_a_launch_waits_without_an_alarm() {
         situation.rests(Some(launch_action()), &none_free());
         assert!(!timed_out(&situation));
     }
+}
+
+/// Another launch than the first in the queue, or the same: what it waits for makes no difference.
+#[test]
+fn a_holder_that_takes_long_to_let_go_is_named_after_half_the_wait_and_half_an_hour_at_least() {
+    let slow = Alarm::HolderSlow { holder: instance(5) };
+    for (wait_seconds, minutes) in [(600, 30), (3600, 30), (7200, 60)] {
+        for by_mark in [true, false] {
+            let mut situation = waiting_for(0, OnTimeout::Hold);
+            situation.policy_mut().wait_seconds = wait_seconds;
+            if by_mark {
+                situation.zone().coming = vec![coming(0, 5)];
+            } else {
+                situation.seen.held = Some(vec![held_by(5)]);
+                situation.seen.others = Some(Others::default());
+            }
+            for (seconds, named) in [(minutes * 60 - 1, false), (minutes * 60, true)] {
+                situation.claim().action_at = Some(seconds_ago(seconds));
+                let decided = situation.decided();
+                assert!(matches!(decided.step, Step::Rest { .. }), "{:?}", decided.step);
+                assert_eq!(decided.alarms.contains(&slow), named, "{seconds} s: {decided:?}");
+            }
+        }
+    }
+    let none = waiting_for(7200, OnTimeout::Hold);
+    assert!(!none.alarms().iter().any(|alarm| alarm.name() == "holder-slow"));
 }
 
 #[test]

@@ -545,6 +545,11 @@ pub enum Alarm {
         /// `waitSeconds`
         seconds: u32,
     },
+    /// the launch has waited long for what {holder} holds, which is leaving but does not let go of it; look at that instance: what keeps it from stopping, detaching or terminating
+    HolderSlow {
+        /// Who holds it.
+        holder: InstanceId,
+    },
     /// the launch is answered ABANDON, so that its instance is replaced: {why}
     LaunchGivenUp {
         /// Why.
@@ -612,6 +617,7 @@ impl Alarm {
             Self::ParkedHolder { .. } => "parked-holder",
             Self::AbandonBreaker { .. } => "abandon-breaker",
             Self::WaitTimedOut { .. } => "wait-timed-out",
+            Self::HolderSlow { .. } => "holder-slow",
             Self::LaunchGivenUp { .. } => "launch-given-up",
             Self::DocumentFailed { .. } => "document-failed",
             Self::RecordsDisagree => "records-disagree",

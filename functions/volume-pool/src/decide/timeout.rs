@@ -27,7 +27,12 @@ pub(super) fn after_wait(
     now: Timestamp,
     decision: Decision,
 ) -> Decision {
-    if !matches!(decision.step, Step::Rest { .. }) || !wait_is_over(claim, policy, now) {
+    if !matches!(decision.step, Step::Rest { .. }) {
+        return decision;
+    }
+    let slow = slow_holder(claim, policy, now, &decision.reason);
+    let decision = decision.with_alarm(slow);
+    if !wait_is_over(claim, policy, now) {
         return decision;
     }
     let alarm = Alarm::WaitTimedOut { seconds: policy.wait_seconds };
@@ -41,6 +46,22 @@ pub(super) fn after_wait(
             decision.with_alarm(Some(alarm)),
         ),
     }
+}
+
+/// A holder that is letting go, and takes long over it. Metal instances have taken 17 minutes to detach a volume and 20 to
+/// shut down with nothing wrong, so nobody is told before half an hour; nor before half of the wait, after which there is
+/// still time to do something.
+fn slow_holder(claim: &Claim, policy: &Policy, now: Timestamp, waiting: &Reason) -> Option<Alarm> {
+    const LONG: Duration = Duration::from_mins(30);
+    let (Reason::WaitingForSlot { holder, .. }
+    | Reason::WaitingForHolder { holder, .. }
+    | Reason::WaitingForVolume { holder, .. }) = waiting
+    else {
+        return None;
+    };
+    let half = Duration::from_secs(u64::from(policy.wait_seconds / 2));
+    let slow = now.since(claim.taken_up()) >= half.max(LONG);
+    slow.then(|| Alarm::HolderSlow { holder: holder.clone() })
 }
 
 /// The decision, unless it leaves a launch waiting that its hook would end before anybody comes back: that one is given
