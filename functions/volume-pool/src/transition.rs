@@ -426,7 +426,9 @@ pub fn adopt(
     Some(Transaction::new("adopt", writes).waking(place.clone()))
 }
 
-/// Pauses a pool. Leases under way at this very moment may still be made: they are no condition of this record.
+/// Pauses a pool: whoever reads its record from now on hands nothing of it out. A lease that was decided before may still
+/// be made, until the functions of that moment have ended: it is not conditional on this record, else all launches of a
+/// pool would contend for it.
 pub fn pause(pool: &Pool) -> Option<Transaction> {
     (!pool.paused).then(|| Transaction::new("pause", set_paused(pool, true)))
 }
