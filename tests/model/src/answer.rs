@@ -1,5 +1,6 @@
 //! What a request is answered: by the table and the cloud as they are, by the cloud as it was, or bent by a variant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::variant::Variant;
 pub(crate) struct Asked<'a> {
     pub(crate) name: &'a InvocationId,
     pub(crate) configuration: &'a Configuration,
-    pub(crate) variant: Option<Variant>,
+    pub(crate) variants: &'a [Variant],
     pub(crate) answered: Answered,
 }
 
@@ -38,6 +39,12 @@ pub(crate) enum Answered {
     Lagging,
     /// It does not arrive.
     Lost,
+}
+
+impl Asked<'_> {
+    fn bent(&self, variant: Variant) -> bool {
+        self.variants.contains(&variant)
+    }
 }
 
 impl State {
@@ -56,7 +63,7 @@ impl State {
     pub(crate) fn answer(&mut self, running: &mut Running, asked: &Asked<'_>) -> Response {
         let request = std::mem::replace(&mut running.request, Request::Pause(Duration::ZERO));
         if let Some(response) = self.changed(&request, asked) {
-            if asked.variant == Some(Variant::RecordsReadOnce) {
+            if asked.bent(Variant::RecordsReadOnce) {
                 remember_written(running, &request);
             }
             return response;
@@ -69,7 +76,7 @@ impl State {
             Request::Describe(instance, volumes) => {
                 running.outdated = false;
                 let mut described = cloud.described(instance, volumes);
-                bend(&mut described, asked.variant);
+                bend(&mut described, asked);
                 Response::Described(described)
             }
             Request::AvailableVolumes(_) => Response::Volumes(chosen(&cloud, Volume::is_available)),
@@ -105,11 +112,11 @@ impl State {
     fn changed(&mut self, request: &Request, asked: &Asked<'_>) -> Option<Response> {
         Some(match request {
             Request::Commit(transaction) => {
-                let transaction = loosened(transaction, asked.variant);
+                let transaction = loosened(transaction, asked);
                 let records = Arc::make_mut(&mut self.records);
                 match records.commit(&transaction) {
                     Ok(commit) => {
-                        if asked.variant == Some(Variant::ClaimDeleted) {
+                        if asked.bent(Variant::ClaimDeleted) {
                             delete_closed(records, &transaction);
                         }
                         Response::Committed(commit)
@@ -117,9 +124,7 @@ impl State {
                     Err(error) => Response::Failed(error),
                 }
             }
-            Request::Poke(..) if asked.variant == Some(Variant::NoPoke) => {
-                Response::Poked(Poke::Left)
-            }
+            Request::Poke(..) if asked.bent(Variant::NoPoke) => Response::Poked(Poke::Left),
             Request::Poke(instance, guard) => {
                 Response::Poked(Arc::make_mut(&mut self.records).poke(instance, guard))
             }
@@ -131,18 +136,16 @@ impl State {
             Request::Effect(_, Effect::Create(creation)) => {
                 Response::Created(Ok(Arc::make_mut(&mut self.cloud).create(creation)))
             }
-            Request::Effect(_, Effect::Detach(volume)) if self.believed(volume, asked.variant) => {
+            Request::Effect(_, Effect::Detach(volume)) if self.believed(volume, asked) => {
                 Response::Answered(Err(Refusal::NotAttached))
             }
             Request::Effect(instance, effect) => {
-                let effect = match (effect, asked.variant) {
-                    (Effect::Complete(action, result), Some(Variant::NoToken)) => {
-                        let mut action = action.clone();
-                        action.token = None;
-                        Effect::Complete(action, *result)
-                    }
-                    (effect, _) => effect.clone(),
-                };
+                let mut effect = effect.clone();
+                if let Effect::Complete(action, _) = &mut effect
+                    && asked.bent(Variant::NoToken)
+                {
+                    action.token = None;
+                }
                 let pace = asked.configuration.pace;
                 let cloud = Arc::make_mut(&mut self.cloud);
                 Response::Answered(cloud.carry_out(instance, &effect, pace))
@@ -152,17 +155,17 @@ impl State {
     }
 
     /// Whether a variant takes the volume for detached without asking.
-    fn believed(&self, volume: &VolumeId, variant: Option<Variant>) -> bool {
-        match (variant, &self.lag) {
-            (Some(Variant::DescribeBelieved), Some(Lag::Volumes(shown))) => {
-                shown.get(volume).is_some_and(Volume::is_available)
-            }
-            (Some(Variant::ReleasedEarly), _) => self
-                .cloud
-                .attachment(volume)
-                .is_some_and(|attachment| attachment.state == AttachmentState::Detaching),
+    fn believed(&self, volume: &VolumeId, asked: &Asked<'_>) -> bool {
+        let shown_available = || match &self.lag {
+            Some(Lag::Volumes(shown)) => shown.get(volume).is_some_and(Volume::is_available),
             _ => false,
-        }
+        };
+        let detaching = || {
+            let attachment = self.cloud.attachment(volume);
+            attachment.is_some_and(|it| it.state == AttachmentState::Detaching)
+        };
+        (asked.bent(Variant::DescribeBelieved) && shown_available())
+            || (asked.bent(Variant::ReleasedEarly) && detaching())
     }
 
     fn read(
@@ -176,41 +179,24 @@ impl State {
         let mut listed: Vec<Vec<Record>> =
             lists.iter().map(|list| self.records.list(list, list.most())).collect();
         running.could_wait = self.could_wait(keys, lists);
-        match asked.variant {
-            Some(Variant::RecordsReadOnce) => {
-                // The first read of all is of the claim alone; the slot's own is not a second one either.
-                let second = keys.len() > 1;
-                for key in keys {
-                    if second && let Some(known) = running.known.get(key) {
-                        records.insert(key.clone(), known.clone());
-                    } else if let Some(record) = records.get(key)
-                        && matches!(record, Record::Claim(_) | Record::Slot(_))
-                    {
-                        running.known.insert(key.clone(), record.clone());
-                    }
+        if asked.bent(Variant::RecordsReadOnce) {
+            show_known(running, keys, &mut records);
+        }
+        if asked.bent(Variant::NoGuard) {
+            for record in records.values_mut() {
+                if let Record::Claim(claim) = record {
+                    claim.guard = claim.guard.take().filter(|it| it.invocation == *asked.name);
                 }
             }
-            Some(Variant::NoGuard) => {
-                for record in records.values_mut() {
-                    if let Record::Claim(claim) = record {
-                        claim.guard = claim.guard.take().filter(|it| it.invocation == *asked.name);
-                    }
+        }
+        for (list, listed) in lists.iter().zip(&mut listed) {
+            match list {
+                List::Waiting(_) if keys.is_empty() && asked.bent(Variant::OldestOnly) => {
+                    listed.truncate(1);
                 }
+                List::Coming(_) if asked.bent(Variant::NothingComing) => listed.clear(),
+                _ => {}
             }
-            Some(Variant::OldestOnly) if keys.is_empty() => {
-                if let (Some(List::Waiting(_)), Some(waiting)) = (lists.first(), listed.first_mut())
-                {
-                    waiting.truncate(1);
-                }
-            }
-            Some(Variant::NothingComing) => {
-                for (list, listed) in lists.iter().zip(&mut listed) {
-                    if matches!(list, List::Coming(_)) {
-                        listed.clear();
-                    }
-                }
-            }
-            _ => {}
         }
         Response::Records(records, listed)
     }
@@ -254,6 +240,18 @@ fn hooks(policy: &str) -> Vec<Hook> {
         .into()
 }
 
+/// The second read shows what is known; the first of all is of the claim alone.
+fn show_known(running: &mut Running, keys: &[Key], records: &mut BTreeMap<Key, Record>) {
+    for key in keys {
+        let known = running.known.get(key).filter(|_| keys.len() > 1);
+        if let Some(known) = known {
+            records.insert(key.clone(), known.clone());
+        } else if let Some(record @ (Record::Claim(_) | Record::Slot(_))) = records.get(key) {
+            running.known.insert(key.clone(), record.clone());
+        }
+    }
+}
+
 fn remember_written(running: &mut Running, request: &Request) {
     let Request::Commit(transaction) = request else { return };
     for write in &transaction.writes {
@@ -264,20 +262,14 @@ fn remember_written(running: &mut Running, request: &Request) {
 }
 
 /// The transaction with the conditions that a variant leaves out left out.
-fn loosened(transaction: &Transaction, variant: Option<Variant>) -> Transaction {
+fn loosened(transaction: &Transaction, asked: &Asked<'_>) -> Transaction {
     let mut loosened = transaction.clone();
+    let lease = transaction.name == "lease" && asked.bent(Variant::LeaseWithoutClaim);
     for write in &mut loosened.writes {
-        if let Write::Put(record, expect) = write {
-            let left_out = match variant {
-                Some(Variant::Unconditional) => true,
-                Some(Variant::LeaseWithoutClaim) => {
-                    transaction.name == "lease" && matches!(record, Record::Claim(_))
-                }
-                _ => false,
-            };
-            if left_out {
-                *expect = Expect::Mark;
-            }
+        if let Write::Put(record, expect) = write
+            && (asked.bent(Variant::Unconditional) || (lease && matches!(record, Record::Claim(_))))
+        {
+            *expect = Expect::Mark;
         }
     }
     loosened
@@ -299,16 +291,15 @@ fn delete_closed(records: &mut Records, transaction: &Transaction) {
 }
 
 /// What a variant takes the described volumes for.
-fn bend(described: &mut Described, variant: Option<Variant>) {
+fn bend(described: &mut Described, asked: &Asked<'_>) {
     for volume in described.volumes.values_mut() {
-        let state = volume.attachment().map(|attachment| attachment.state.clone());
-        match (variant, state) {
-            (Some(Variant::AttachedEarly), Some(AttachmentState::Attaching)) => {
+        match volume.attachment().map(|attachment| attachment.state.clone()) {
+            Some(AttachmentState::Attaching) if asked.bent(Variant::AttachedEarly) => {
                 for attachment in &mut volume.attachments {
                     attachment.state = AttachmentState::Attached;
                 }
             }
-            (Some(Variant::ReleasedEarly), Some(AttachmentState::Detaching)) => {
+            Some(AttachmentState::Detaching) if asked.bent(Variant::ReleasedEarly) => {
                 volume.attachments.clear();
                 volume.state = VolumeState::Available;
             }

@@ -71,6 +71,11 @@ pub struct Faults {
 const WAIT: &str = r#"{"pool":"p","whenEmpty":"wait"}"#;
 const DETACH: &str = r#"{"pool":"p","whenEmpty":"wait","leave":{"mode":"detach"}}"#;
 
+const CREATE: &str = r#"{"pool":"p","leave":{"mode":"detach"}}"#;
+
+const TWO_VOLUMES: &str = r#"{"pool":"p","whenEmpty":"wait","leave":{"mode":"detach"},
+    "volumes":[{"name":"data","device":"/dev/sdf"},{"name":"log","device":"/dev/sdg"}]}"#;
+
 /// Nothing happens and nothing goes wrong.
 const NOTHING: Faults = Faults {
     launches: 0,
@@ -117,16 +122,39 @@ pub const ALL: &[Configuration] = &[
         ..ONE
     },
     Configuration {
+        name: "set-of-two-volumes",
+        about: "the same with two volumes in the slot",
+        volumes: &["data", "log"],
+        policy: TWO_VOLUMES,
+        pace: Pace::Slow,
+        ..ONE
+    },
+    Configuration {
         name: "duplicate-events",
-        about: "one instance, two functions at once, events that arrive twice, and guards that outlive the dead",
+        about: "events come twice, and functions die and leave their guards behind",
         hands: 2,
         begins: 3,
-        faults: Faults { duplicates: 1, ticks: 1, ..ONE.faults },
+        faults: Faults {
+            launches: 1,
+            terminations: 1,
+            duplicates: 1,
+            crashes: 1,
+            ticks: 2,
+            ..NOTHING
+        },
+        ..ONE
+    },
+    Configuration {
+        name: "lost-replies",
+        about: "a call takes effect and is not answered, and another function is there",
+        hands: 2,
+        begins: 2,
+        faults: Faults { launches: 1, terminations: 1, sweeps: 1, lost_replies: 1, ..NOTHING },
         ..ONE
     },
     Configuration {
         name: "two-instances-one-slot",
-        about: "an instance leaves while its replacement waits for the slot; two functions, one dies",
+        about: "an instance leaves while its replacement waits for the slot; one of two functions dies",
         in_service: 1,
         instances: 2,
         hands: 2,
@@ -135,26 +163,37 @@ pub const ALL: &[Configuration] = &[
         ..ONE
     },
     Configuration {
+        name: "killed-by-hand",
+        about: "the same, and either instance may be terminated by a person",
+        in_service: 1,
+        instances: 2,
+        hands: 2,
+        begins: 2,
+        faults: Faults { launches: 1, kills: 1, sweeps: 1, notices: 1, crashes: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
         name: "two-lives-through-a-warm-pool",
         about: "an instance in service goes back to the warm pool and comes again",
         in_service: 1,
         hands: 2,
-        begins: 3,
+        begins: 2,
         faults: Faults { sweeps: 1, returns: 1, warm_starts: 1, crashes: 1, waits: 1, ..NOTHING },
         ..ONE
     },
     Configuration {
         name: "stale-describes",
-        about: "an instance comes, serves and goes while describes show what was",
+        about: "an instance in service goes, and its replacement comes, while describes show what was",
+        in_service: 1,
+        instances: 2,
         hands: 2,
         begins: 2,
-        pace: Pace::Slow,
         faults: Faults { launches: 1, terminations: 1, sweeps: 1, lags: 1, ..NOTHING },
         ..ONE
     },
     Configuration {
         name: "hook-timeouts",
-        about: "hooks time out at any moment",
+        about: "an instance comes and goes, and hooks time out at any moment",
         hands: 2,
         begins: 2,
         faults: Faults {
@@ -165,6 +204,48 @@ pub const ALL: &[Configuration] = &[
             waits: 1,
             ..NOTHING
         },
+        ..ONE
+    },
+    Configuration {
+        name: "adoption",
+        about: "two instances launch over two volumes that no record knows",
+        slots: 2,
+        unknown: true,
+        instances: 2,
+        hands: 2,
+        begins: 2,
+        faults: Faults { launches: 2, crashes: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
+        name: "growth-and-adoption",
+        about: "two instances launch over one volume that no record knows, and the pool may grow",
+        policy: CREATE,
+        unknown: true,
+        instances: 2,
+        hands: 2,
+        begins: 2,
+        faults: Faults { launches: 2, crashes: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
+        name: "three-instances-two-slots",
+        about: "two instances hold both slots; one or both leave while a third waits",
+        slots: 2,
+        in_service: 2,
+        instances: 3,
+        hands: 2,
+        begins: 2,
+        most: 3,
+        faults: Faults { launches: 1, terminations: 2, sweeps: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
+        name: "three-functions",
+        about: "three functions at once on an instance that comes and goes",
+        hands: 3,
+        begins: 3,
+        faults: Faults { launches: 1, terminations: 1, sweeps: 1, duplicates: 1, ..NOTHING },
         ..ONE
     },
 ];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use crate::protocol::Protocol;
+use crate::protocol::{ALL_DONE, LIVENESS, Protocol, SAFETY};
 use crate::state::State;
 use crate::step::Step;
 
@@ -38,13 +38,22 @@ pub fn explore(protocol: &Protocol) -> Verdict {
     let began = Instant::now();
     let checker =
         protocol.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let found = checker.discoveries().into_values().next();
+    let mut discoveries = checker.discoveries();
+    let broken = [SAFETY, LIVENESS].iter().find_map(|rule| discoveries.remove(rule));
+    let found = match broken {
+        Some(path) => Some(told(protocol, path)),
+        None if discoveries.contains_key(ALL_DONE) => None,
+        None => {
+            let problem = format!("never: {ALL_DONE}");
+            Some(Counterexample { problem, trace: Vec::new() })
+        }
+    };
     Verdict {
         states: checker.unique_state_count(),
         steps: checker.state_count(),
         depth: checker.max_depth(),
         took: began.elapsed(),
-        found: found.map(|path| told(protocol, path)),
+        found,
     }
 }
 

@@ -11,7 +11,7 @@ use model::variant::Variant;
 const HELP: &str = "\
 Explores every state of the model's configurations and says whether a rule is broken in one.
 
-  cargo run --release -p model -- [CONFIGURATION…] [--variant NAME]
+  cargo run --release -p model -- [CONFIGURATION…] [--variant NAME]…
 
 Without a name every configuration is explored, one after the other. A counterexample is told step by step.
 
@@ -37,7 +37,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
         writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| error.to_string())
     };
     let mut chosen: Vec<Configuration> = Vec::new();
-    let mut variant = None;
+    let mut variants = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -57,7 +57,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
             "--variant" => {
                 let name = rest.next().ok_or("--variant takes a name; --list shows them")?;
                 let known = Variant::named(name);
-                variant = Some(known.ok_or(format!("no variant {name}; --list shows them"))?);
+                variants.push(known.ok_or(format!("no variant {name}; --list shows them"))?);
             }
             name => chosen.push(
                 configuration::named(name)
@@ -70,7 +70,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
     }
     let mut broken = false;
     for configuration in chosen {
-        let verdict = explore(&Protocol::new(configuration, variant));
+        let verdict = explore(&Protocol::new(configuration, &variants));
         say(&told(&configuration, &verdict))?;
         broken |= verdict.found.is_some();
     }

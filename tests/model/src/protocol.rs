@@ -15,9 +15,9 @@ use volume_pool::transition;
 
 use crate::answer::{Answered, Asked};
 use crate::cloud::{Bound, Cloud, Departure};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Faults};
 use crate::names;
-use crate::state::{Lag, Notice, State, hinted, subject, swept};
+use crate::state::{Lag, Notice, Running, State, hinted, subject, swept};
 use crate::step::Step;
 use crate::variant::Variant;
 
@@ -25,6 +25,10 @@ use crate::variant::Variant;
 const TICK: Duration = Duration::from_secs(50);
 /// Longer than a leaving instance is given, than a guard lasts, and than Auto Scaling's describes lag.
 const WAIT: Duration = Duration::from_mins(6);
+/// What is checked of every state, and what must be found in one.
+pub(crate) const SAFETY: &str = "every safety rule holds";
+pub(crate) const LIVENESS: &str = "what is left is finished by reconcile alone";
+pub(crate) const ALL_DONE: &str = "everything has happened, and nobody waits";
 /// More requests than anybody's patience lasts.
 const PATIENCE: usize = 1000;
 
@@ -33,16 +37,16 @@ const PATIENCE: usize = 1000;
 pub struct Protocol {
     /// The configuration.
     pub configuration: Configuration,
-    /// The variant.
-    pub variant: Option<Variant>,
+    /// What is broken in it.
+    pub variants: Vec<Variant>,
     initial: State,
 }
 
 impl Protocol {
     /// The configuration, with its instances brought into service by the product itself.
-    pub fn new(configuration: Configuration, variant: Option<Variant>) -> Self {
+    pub fn new(configuration: Configuration, variants: &[Variant]) -> Self {
         let initial = State::new(&configuration);
-        let mut protocol = Self { configuration, variant, initial };
+        let mut protocol = Self { configuration, variants: Vec::new(), initial };
         let mut state = protocol.initial.clone();
         if !configuration.unknown {
             // Who comes first makes slots of the volumes, and goes again.
@@ -61,6 +65,7 @@ impl Protocol {
         state.at_rest();
         state.look_around(configuration.most);
         protocol.initial = state;
+        protocol.variants = variants.to_vec();
         protocol
     }
 
@@ -89,8 +94,15 @@ impl Protocol {
         let Some(running) = state.running.remove(name) else { return Ok(()) };
         let mut running = Arc::unwrap_or_clone(running);
         let asked =
-            Asked { name, configuration: &self.configuration, variant: self.variant, answered };
-        let mut broken = state.forbids(name, &running);
+            Asked { name, configuration: &self.configuration, variants: &self.variants, answered };
+        let forbids = |state: &State, running: &Running| {
+            if self.variants.contains(&Variant::NoGuard) {
+                state.harms(running)
+            } else {
+                state.forbids(name, running)
+            }
+        };
+        let mut broken = forbids(state, &running);
         let call = running.request.call();
         let mut response = state.answer(&mut running, &asked);
         if answered == Answered::Lost {
@@ -102,7 +114,7 @@ impl Protocol {
         }
         let asked = Asked { answered: Answered::Now, ..asked };
         while running.is_nobodys_business() {
-            broken = broken.or_else(|| state.forbids(name, &running));
+            broken = broken.or_else(|| forbids(state, &running));
             let response = state.answer(&mut running, &asked);
             running.resume(response, state.cloud.now);
         }
@@ -393,7 +405,7 @@ impl Model for Protocol {
             }
             own => {
                 state.moves(own);
-                if step == Step::Wait && self.variant == Some(Variant::LeaseExpires) {
+                if step == Step::Wait && self.variants.contains(&Variant::LeaseExpires) {
                     state.expire_leases();
                 }
                 Ok(())
@@ -412,15 +424,22 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("every safety rule holds", |_, state: &State| state.broken.is_none()),
-            Property::always(
-                "what is left is finished by reconcile alone",
-                |model: &Self, state: &State| {
-                    !state.running.is_empty()
-                        || state.broken.is_some()
-                        || model.comes_right(state).is_ok()
-                },
-            ),
+            Property::always(SAFETY, |_, state: &State| state.broken.is_none()),
+            Property::always(LIVENESS, |model: &Self, state: &State| {
+                !state.running.is_empty()
+                    || state.broken.is_some()
+                    || model.comes_right(state).is_ok()
+            }),
+            // Else the configuration would show little: its instances never got where the rules matter.
+            Property::sometimes(ALL_DONE, |_, state: &State| {
+                let Faults { launches, warm_launches, warm_starts, returns, .. } = state.left;
+                let Faults { terminations, kills, .. } = state.left;
+                let ahead = [launches, warm_launches, warm_starts, returns, terminations, kills];
+                let mut members = state.cloud.members.values();
+                ahead.iter().all(|times| *times == 0)
+                    && state.running.is_empty()
+                    && members.all(|member| member.waits.is_none())
+            }),
         ]
     }
 }

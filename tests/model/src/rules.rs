@@ -95,7 +95,15 @@ impl State {
         let Request::Effect(instance, effect) = &running.request else {
             return None;
         };
-        self.unguarded(instance, effect, me).or_else(|| match effect {
+        self.unguarded(instance, effect, me).or_else(|| self.harms(running))
+    }
+
+    /// As [`Self::forbids`], but for the guard: the harm itself, where a variant has none.
+    pub(crate) fn harms(&self, running: &Running) -> Option<String> {
+        let Request::Effect(instance, effect) = &running.request else {
+            return None;
+        };
+        match effect {
             Effect::Attach(volume, _) => self.attaches(instance, volume),
             Effect::Detach(volume) => self.detaches(instance, volume),
             Effect::Create(creation) => {
@@ -112,7 +120,7 @@ impl State {
                 Some(format!("rule 8: a volume {name} is created for {instance} {reason}"))
             }
             _ => None,
-        })
+        }
     }
 
     /// Nothing is changed in AWS for an instance without its guard; heartbeats are exempt.

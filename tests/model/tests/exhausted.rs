@@ -9,7 +9,7 @@ use model::explore::{Verdict, explore};
 /// The states of a configuration in which every rule holds.
 fn exhausted(name: &str) -> usize {
     let configuration = named(name).unwrap();
-    let Verdict { found, states, .. } = explore(&Protocol::new(configuration, None));
+    let Verdict { found, states, .. } = explore(&Protocol::new(configuration, &[]));
     let told = found.map(|counterexample| counterexample.to_string());
     assert_eq!(told, None, "{name}:\n{}", told.as_deref().unwrap_or_default());
     states
