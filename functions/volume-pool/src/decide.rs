@@ -8,6 +8,7 @@ mod choose;
 mod enrol;
 mod give_up;
 mod grow;
+mod hold;
 mod keep;
 mod launch;
 mod leave;
@@ -60,6 +61,8 @@ pub struct Observation {
     pub described: Described,
     /// The zone that the claim waits in.
     pub zone: Option<ZoneView>,
+    /// The pool, if its records are being rebuilt.
+    pub rebuilding: Option<PoolName>,
     /// The record of the instance's group.
     pub group: Option<Group>,
     /// The group's hooks, once they were looked at.
@@ -152,11 +155,12 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
             Reason::NoteRelease { volume: volume.clone() },
         );
     }
-    let mut decision = match standing(seen, now) {
+    let held = hold::decide(subject, seen);
+    let mut decision = held.unwrap_or_else(|| match standing(seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
         Standing::Leaving(why) => leave::decide(subject, seen, now, why),
         Standing::Settled(state) => settled(subject, seen, now, state),
-    };
+    });
     if let Step::Rest { work_left: true, heartbeat: heartbeat @ None } = &mut decision.step {
         *heartbeat = waiting_action(subject, seen);
     }
@@ -165,17 +169,21 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
 
 /// The action that is known to wait for our answer, to be kept alive while nothing more can be done.
 pub fn waiting_action(subject: &Subject, seen: &Observation) -> Option<Action> {
-    let shown = seen.described.group_instance.as_ref();
-    let transition = match shown.map(|instance| &instance.state) {
-        Some(LifecycleState::PendingWait | LifecycleState::WarmedPendingWait) => {
-            Transition::Launching
-        }
-        Some(LifecycleState::TerminatingWait) => Transition::Terminating,
-        Some(_) | None => return None,
-    };
-    match open_action(subject, seen, transition) {
+    match open_action(subject, seen, waiting_transition(seen)?) {
         OpenAction::Open(action) => Some(action),
         OpenAction::Answered | OpenAction::NotOurs | OpenAction::Look(_) => None,
+    }
+}
+
+/// The transition that Auto Scaling shows waiting.
+fn waiting_transition(seen: &Observation) -> Option<Transition> {
+    let shown = seen.described.group_instance.as_ref();
+    match shown.map(|instance| &instance.state) {
+        Some(LifecycleState::PendingWait | LifecycleState::WarmedPendingWait) => {
+            Some(Transition::Launching)
+        }
+        Some(LifecycleState::TerminatingWait) => Some(Transition::Terminating),
+        Some(_) | None => None,
     }
 }
 

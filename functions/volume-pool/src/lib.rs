@@ -22,6 +22,7 @@ pub mod event;
 pub mod evidence;
 pub mod ids;
 pub mod invocation;
+pub mod lease_tag;
 pub mod observation;
 pub mod policy;
 pub mod ports;

@@ -112,6 +112,7 @@ where
             let view = actions.group(&name).await?;
             Response::Group(view.unwrap_or_else(|| GroupView::unknown(name)))
         }
+        Request::EnrolledGroups => Response::Groups(actions.enrolled_groups().await?),
         Request::Others(ids) => {
             let (in_groups, instances) =
                 try_join(actions.group_instances(&ids), volumes.instances(&ids)).await?;

@@ -41,7 +41,7 @@ pub struct Place {
     pub zone: Zone,
 }
 
-/// Lists of marks, each in the order of its keys and read consistently.
+/// Lists, most of them of marks, each in the order of its keys and read consistently.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum List {
     /// The waiting claims of a place, oldest first.
@@ -56,6 +56,8 @@ pub enum List {
     EveryHeld(PoolName),
     /// The free slots of a pool, in all its zones.
     EveryFree(PoolName),
+    /// All that stands in a pool's partition: its record, its slots and their marks.
+    Whole(PoolName),
     /// Every claim with work left.
     Open,
     /// Every pool that has slots.
@@ -113,7 +115,9 @@ impl List {
             Self::Waiting(place) | Self::Free(place) | Self::Coming(place) | Self::Held(place) => {
                 format!("POOL#{}", place.pool)
             }
-            Self::EveryHeld(pool) | Self::EveryFree(pool) => format!("POOL#{pool}"),
+            Self::EveryHeld(pool) | Self::EveryFree(pool) | Self::Whole(pool) => {
+                format!("POOL#{pool}")
+            }
             Self::Open => "OPEN".to_owned(),
             Self::Pools => "POOLS".to_owned(),
         }
@@ -128,7 +132,7 @@ impl List {
             Self::Held(place) => format!("HELD#{}#", place.zone),
             Self::EveryHeld(_) => "HELD#".to_owned(),
             Self::EveryFree(_) => "FREE#".to_owned(),
-            Self::Open | Self::Pools => String::new(),
+            Self::Whole(_) | Self::Open | Self::Pools => String::new(),
         }
     }
 
@@ -137,9 +141,12 @@ impl List {
     pub const fn most(&self) -> usize {
         match self {
             Self::Waiting(_) | Self::Free(_) | Self::Coming(_) => 128,
-            Self::Held(_) | Self::EveryHeld(_) | Self::EveryFree(_) | Self::Open | Self::Pools => {
-                usize::MAX
-            }
+            Self::Held(_)
+            | Self::EveryHeld(_)
+            | Self::EveryFree(_)
+            | Self::Whole(_)
+            | Self::Open
+            | Self::Pools => usize::MAX,
         }
     }
 }

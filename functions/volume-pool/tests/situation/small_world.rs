@@ -159,6 +159,7 @@ impl World {
                 desired: 8,
                 members: self.members.clone().into_iter().collect(),
             }),
+            Request::EnrolledGroups => Response::Groups(Vec::new()),
             Request::Others(ids) => Response::Others(Others {
                 in_groups: BTreeMap::new(),
                 instances: ids
@@ -450,6 +451,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::SlotVolumes(_) => "look for created volumes".to_owned(),
         Request::Volumes(_) => "look at volumes".to_owned(),
         Request::Group(_) => "look at the group".to_owned(),
+        Request::EnrolledGroups => "look at all groups".to_owned(),
         Request::Others(_) => "look at others".to_owned(),
         Request::Instances(_) => "look at holders".to_owned(),
         Request::Command(..) => "look at the command".to_owned(),
@@ -491,6 +493,7 @@ fn list(list: &List) -> &'static str {
         List::Held(_) => "held",
         List::EveryHeld(_) => "every held",
         List::EveryFree(_) => "every free",
+        List::Whole(_) => "whole pool",
         List::Open => "open",
         List::Pools => "pools",
     }
