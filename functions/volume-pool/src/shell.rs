@@ -1,6 +1,7 @@
 //! The shell: carries the machine's requests out over the ports. The only async code of the domain, and no decision
 //! in it.
 
+mod rebuilding;
 mod sweeping;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::request::{Ending, Request, Response};
 
+pub use rebuilding::rebuild;
 pub use sweeping::{in_turns, inspect, keep_alive, sweep};
 
 /// What an invocation did: its loops, and the calls that they took.

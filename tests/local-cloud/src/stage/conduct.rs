@@ -2,6 +2,7 @@
 //! things afterwards does not tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use volume_pool::Timestamp;
 
 use volume_pool::Timestamp;
 use volume_pool::command::{CommandState, Run};
