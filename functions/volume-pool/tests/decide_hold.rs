@@ -201,7 +201,7 @@ fn an_instance_in_service_with_a_volume_that_was_leased_is_not_enrolled_afresh()
         let pool = known.clone();
         situation.seen.candidates =
             Some(Candidates { pool, ..Candidates::new(vec![leased_volume()]) });
-        situation.rests(None, &Reason::HeldForRecords);
+        situation.settles(&Reason::HeldForRecords);
         let name = if known.is_some() { "records-outdated" } else { "pool-unknown" };
         assert_eq!(situation.alarms()[0].name(), name);
     }

@@ -55,7 +55,7 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> O
         return None;
     }
     let volumes: Vec<&Volume> = unknown.iter().map(|(volume, _)| *volume).collect();
-    if let Some(held) = hold::at_work(subject, seen, &volumes) {
+    if let Some(held) = hold::at_work(seen, &volumes) {
         return Some(held);
     }
     if candidates.pool.as_ref().is_some_and(|pool| pool.paused) {

@@ -8,7 +8,7 @@ use super::{
     Alarm, Decision, Look, Observation, OpenAction, Reason, Step, Subject, decision, open_action,
     rest, waiting_transition,
 };
-use crate::ids::{PoolName, SlotId};
+use crate::ids::SlotId;
 use crate::lease_tag::LeaseTag;
 use crate::observation::{Volume, tags};
 use crate::record::Place;
@@ -49,7 +49,8 @@ pub(super) fn waiter(
         // A name on a volume in use was given to it by us, or by a person for slots that no record knows.
         let used = |volume: &&Volume| slot_of(volume).is_some() && volume.attachment().is_some();
         let known = pool.iter().find(|volume| own(volume) || used(volume))?;
-        return Some(lost(subject, seen, &place.pool, known));
+        let alarm = Alarm::PoolUnknown { pool: place.pool.clone(), volume: known.id.clone() };
+        return Some(hold(subject, seen, Reason::HeldForRecords, alarm));
     };
     // A volume that was leased once has a row of its own for good, and its slot an index below the pool's next.
     let candidates = seen.candidates.as_ref();
@@ -85,29 +86,21 @@ pub(super) fn leaver(subject: &Subject, seen: &Observation) -> Option<Decision> 
     Some(outdated(subject, seen, &slot, volume))
 }
 
-/// A volume that an instance does its work with and no record knows, though it was leased.
-pub(super) fn at_work(
-    subject: &Subject,
-    seen: &Observation,
-    volumes: &[&Volume],
-) -> Option<Decision> {
+/// A volume that an instance does its work with and no record knows, though it was leased. Each sweep finds it again.
+pub(super) fn at_work(seen: &Observation, volumes: &[&Volume]) -> Option<Decision> {
     let leased = volumes.iter().find(|volume| LeaseTag::of(volume).is_some())?;
     let slot = slot_of(leased)?;
     let known = seen.candidates.as_ref().is_some_and(|candidates| candidates.pool.is_some());
-    Some(if known {
-        outdated(subject, seen, &slot, leased)
+    let alarm = if known {
+        Alarm::RecordsOutdated { slot, volume: leased.id.clone() }
     } else {
-        lost(subject, seen, &slot.pool, leased)
-    })
+        Alarm::PoolUnknown { pool: slot.pool, volume: leased.id.clone() }
+    };
+    Some(rest(false, None, Reason::HeldForRecords).with_alarm(Some(alarm)))
 }
 
 fn slot_of(volume: &Volume) -> Option<SlotId> {
     volume.tags.get(tags::SLOT)?.parse().ok()
-}
-
-fn lost(subject: &Subject, seen: &Observation, pool: &PoolName, volume: &Volume) -> Decision {
-    let alarm = Alarm::PoolUnknown { pool: pool.clone(), volume: volume.id.clone() };
-    hold(subject, seen, Reason::HeldForRecords, alarm)
 }
 
 fn outdated(subject: &Subject, seen: &Observation, slot: &SlotId, volume: &Volume) -> Decision {

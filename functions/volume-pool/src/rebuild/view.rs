@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{GroupName, InstanceId, PoolName, VolumeId};
+use crate::ids::{GroupName, InstanceId, PoolName, SlotId, VolumeId};
 use crate::lease_tag::LeaseTag;
-use crate::observation::{GroupView, Hook, Others, Volume};
+use crate::observation::{GroupView, Hook, Others, Volume, tags};
 use crate::record::{Claim, Group, Key, List, Pool, Record, Slot, SlotState};
 use crate::request::{Request, Response};
 
@@ -20,7 +20,7 @@ pub struct View {
     pub claims: BTreeMap<InstanceId, Claim>,
     /// The records of their groups.
     pub groups: BTreeMap<GroupName, Group>,
-    /// Every volume with the pool's tag, and those that a slot's record names.
+    /// Every volume with the pool's tag, and those that a slot's record or an instance's tag names.
     pub volumes: BTreeMap<VolumeId, Volume>,
     /// The groups with our tag, all of them.
     pub enrolled: Vec<GroupView>,
@@ -212,6 +212,7 @@ impl Reading {
         let shown = self.view.others.in_groups.values().map(|shown| shown.group.clone());
         let tagged = self.view.enrolled_in(&self.pool).map(|group| group.name.clone());
         let groups: BTreeSet<GroupName> = shown.chain(tagged).collect();
+        let untagged = self.told_by_instances();
         let keys: Vec<Key> = self
             .view
             .instances(&self.pool)
@@ -223,7 +224,23 @@ impl Reading {
             .chunks(KEYS_AT_ONCE)
             .map(|some| Request::Read { keys: some.to_vec(), lists: Vec::new() });
         // The claims come after EC2 and Auto Scaling, like the second look at the slots.
-        reads.chain(groups.iter().cloned().map(Request::Hooks)).collect()
+        let requests = reads.chain(groups.iter().cloned().map(Request::Hooks));
+        requests.chain((!untagged.is_empty()).then_some(Request::Volumes(untagged))).collect()
+    }
+
+    /// Volumes without the pool's tag that instances were told are theirs, as volumes of a slot of the pool.
+    fn told_by_instances(&self) -> Vec<VolumeId> {
+        let of_pool = |tags: &BTreeMap<String, String>| {
+            let slot = tags.get(tags::SLOT).and_then(|text| text.parse::<SlotId>().ok());
+            slot.is_some_and(|slot| slot.pool == self.pool)
+        };
+        let instances = self.view.others.instances.values().filter(|it| of_pool(&it.tags));
+        let named = instances.flat_map(|it| &it.tags).filter_map(|(key, value)| {
+            let id: VolumeId = value.parse().ok()?;
+            let ours = key.strip_prefix(tags::VOLUME)?.starts_with(':');
+            (ours && !self.view.volumes.contains_key(&id)).then_some(id)
+        });
+        named.collect::<BTreeSet<VolumeId>>().into_iter().collect()
     }
 }
 
