@@ -132,7 +132,8 @@ impl<'a> Set<'a> {
         let lease = self.lease();
         // What the old record says counts unless the slot was leased since.
         let current = self.old.filter(|slot| !lease.as_ref().is_some_and(|it| it.outdates(slot)));
-        if let Some(slot) = current.filter(|slot| slot.state == SlotState::Quarantined) {
+        let apart = current.filter(|slot| slot.state == SlotState::Quarantined);
+        if let Some(slot) = apart {
             self.note(slot.reason.clone());
         }
         let state = match self.state(lease.as_ref(), current) {
@@ -150,9 +151,10 @@ impl<'a> Set<'a> {
             volumes: self.volumes(&zone),
             leased_at: lease.as_ref().map(|it| it.since).or(self.old.and_then(|old| old.leased_at)),
             released_at: self.released_at(lease.as_ref(), &state),
-            reason: match &self.problem {
-                Some(problem) => format!("set apart when the records were rebuilt: {problem}"),
-                None => "rebuilt from tags and attachments".to_owned(),
+            reason: match (apart, &self.problem) {
+                (Some(slot), _) => slot.reason.clone(),
+                (None, Some(problem)) => format!("set apart, rebuilt from tags: {problem}"),
+                (None, None) => "rebuilt from tags and attachments".to_owned(),
             },
             zone,
             state,

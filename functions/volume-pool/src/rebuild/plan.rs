@@ -278,9 +278,8 @@ fn one_each(slots: &mut BTreeMap<SlotId, Slot>, view: &View) {
         for id in ids.iter().filter(|id| Some(*id) != own.as_ref()) {
             if let Some(slot) = slots.get_mut(id) {
                 slot.state = SlotState::Quarantined;
-                slot.reason = format!(
-                    "set apart when the records were rebuilt: {holder} has volumes of several slots"
-                );
+                slot.reason =
+                    format!("set apart, rebuilt from tags: {holder} has volumes of several slots");
             }
         }
     }
