@@ -8,6 +8,7 @@ mod choose;
 mod enrol;
 mod give_up;
 mod grow;
+mod hold;
 mod join;
 mod keep;
 mod launch;
@@ -64,6 +65,8 @@ pub struct Observation {
     pub described: Described,
     /// The zone that the claim waits in.
     pub zone: Option<ZoneView>,
+    /// The pool, if its records are being rebuilt.
+    pub rebuilding: Option<PoolName>,
     /// The record of the instance's group.
     pub group: Option<Group>,
     /// The group's hooks, once they were looked at.
@@ -158,11 +161,12 @@ pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision
             Reason::NoteRelease { volume: volume.clone() },
         );
     }
-    let mut decision = match standing(subject, seen, now) {
+    let held = hold::decide(subject, seen);
+    let mut decision = held.unwrap_or_else(|| match standing(subject, seen, now) {
         Standing::Launching => launch::decide(subject, seen, now),
         Standing::Leaving(why) => leave::decide(subject, seen, now, why),
         Standing::Settled(state) => settled(subject, seen, now, state),
-    };
+    });
     if let Step::Rest { work_left: true, heartbeat: heartbeat @ None } = &mut decision.step {
         *heartbeat = waiting_action(subject, seen);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::decide::{Alarm, Reason};
 use crate::ids::{InstanceId, SlotId, VolumeId};
+use crate::lease_tag::LeaseTag;
 use crate::observation::{Attachment, Volume, VolumeState, tags};
 use crate::record::{Key, Record, Slot, SlotState};
 use crate::request::{Ending, Outcome, Request, Response};
@@ -67,10 +68,18 @@ pub enum Verdict {
     Untagged(VolumeId),
     /// This volume can't be used, and why.
     Unusable(VolumeId, String),
+    /// This volume was leased since the slot's record was written: nothing can be concluded from that record.
+    Outdated(VolumeId),
 }
 
 /// Judges a free slot by what EC2 shows of its volumes. Those that EC2 does not know are left out of `volumes`.
 pub fn judge(slot: &Slot, volumes: &BTreeMap<VolumeId, Volume>, now: Timestamp) -> Verdict {
+    let shown = slot.volumes.iter().filter_map(|wanted| volumes.get(&wanted.volume));
+    for volume in shown {
+        if LeaseTag::of(volume).is_some_and(|lease| lease.outdates(slot)) {
+            return Verdict::Outdated(volume.id.clone());
+        }
+    }
     let mut verdict = Verdict::Fine;
     for wanted in &slot.volumes {
         let id = &wanted.volume;
@@ -182,6 +191,11 @@ impl Inspection {
                 self.alarms.insert(Alarm::PoolTagLost { slot, volume });
                 finish(Ending::Settled)
             }
+            Verdict::Outdated(volume) => {
+                let slot = self.slot.clone();
+                self.alarms.insert(Alarm::RecordsOutdated { slot, volume });
+                finish(Ending::Settled)
+            }
             Verdict::Unusable(volume, problem) => {
                 self.looks += 1;
                 if self.looks < LOOKS {
@@ -203,7 +217,8 @@ impl Inspection {
     }
 
     fn read_slot(&self) -> Request {
-        Request::Read { keys: vec![Key::Slot(self.slot.clone())], lists: Vec::new() }
+        let keys = vec![Key::Slot(self.slot.clone()), Key::Pool(self.slot.pool.clone())];
+        Request::Read { keys, lists: Vec::new() }
     }
 
     fn describe(&mut self) -> Request {
@@ -212,7 +227,13 @@ impl Inspection {
     }
 }
 
+/// The slot; nothing where it has no record, or its pool is being rebuilt.
 fn slot_of(records: BTreeMap<Key, Record>) -> Option<Slot> {
+    let rebuilding =
+        |record: &Record| matches!(record, Record::Pool(pool) if pool.rebuilding.is_some());
+    if records.values().any(rebuilding) {
+        return None;
+    }
     records.into_values().find_map(|record| match record {
         Record::Slot(slot) => Some(slot),
         _ => None,

@@ -351,4 +351,6 @@ pub mod tags {
     pub const VOLUME: &str = "stateful-asg:volume";
     /// On volumes: when its slot was last released.
     pub const RELEASED_AT: &str = "stateful-asg:released-at";
+    /// On volumes: the lease under which it was last attached.
+    pub const LEASE: &str = "stateful-asg:lease";
 }

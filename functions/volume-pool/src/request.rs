@@ -37,6 +37,8 @@ pub enum Request {
     Volumes(Vec<VolumeId>),
     /// A group with its instances.
     Group(GroupName),
+    /// The groups with the tag `stateful-asg:pool`, each with its instances.
+    EnrolledGroups,
     /// These instances, in Auto Scaling and EC2, in parallel.
     Others(Vec<InstanceId>),
     /// These instances, in EC2.
@@ -74,6 +76,8 @@ pub enum Response {
     Volumes(Vec<Volume>),
     /// To `Group`.
     Group(GroupView),
+    /// To `EnrolledGroups`.
+    Groups(Vec<GroupView>),
     /// To `Others`.
     Others(Others),
     /// To `Instances`.
@@ -132,7 +136,7 @@ impl Request {
             | Self::EveryPoolVolume(_)
             | Self::SlotVolumes(_)
             | Self::Volumes(_) => "ec2:DescribeVolumes",
-            Self::Group(_) => "autoscaling:DescribeAutoScalingGroups",
+            Self::Group(_) | Self::EnrolledGroups => "autoscaling:DescribeAutoScalingGroups",
             Self::Others(_) => "describe other instances",
             Self::Instances(_) => "ec2:DescribeInstances",
             Self::Command(..) => "ssm:ListCommandInvocations",

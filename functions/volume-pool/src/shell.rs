@@ -1,6 +1,7 @@
 //! The shell: carries the machine's requests out over the ports. The only async code of the domain, and no decision
 //! in it.
 
+mod rebuilding;
 mod sweeping;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::request::{Ending, Request, Response};
 
+pub use rebuilding::rebuild;
 pub use sweeping::{in_turns, inspect, keep_alive, sweep};
 
 /// What an invocation did: its loops, and the calls that they took.
@@ -116,6 +118,7 @@ where
             let view = actions.group(&name).await?;
             Response::Group(view.unwrap_or_else(|| GroupView::unknown(name)))
         }
+        Request::EnrolledGroups => Response::Groups(actions.enrolled_groups().await?),
         Request::Others(ids) => {
             let (in_groups, instances) =
                 try_join(actions.group_instances(&ids), volumes.instances(&ids)).await?;

@@ -14,6 +14,7 @@ use crate::action::Transition;
 use crate::decide::Alarm;
 use crate::drift;
 use crate::ids::{DeviceName, GroupName, InstanceId, PoolName, SlotId, VolumeId};
+use crate::lease_tag::LeaseTag;
 use crate::observation::{
     Attachment, AttachmentState, DeleteOnTermination, GroupInstance, GroupView, Instance,
     InstanceState, LifecycleState, Volume, tags,
@@ -404,12 +405,13 @@ pub(crate) fn at_work(state: &LifecycleState) -> bool {
     }
 }
 
-/// Whether a volume of a leased slot hangs on its holder, stays when that goes, and carries its slot's name.
+/// Whether a volume of a leased slot hangs on its holder, stays when that goes, and carries its slot's name and its lease.
 fn as_it_should(mark: &HeldMark, volume: Option<&&Volume>) -> bool {
     let Some(volume) = volume else {
         return false;
     };
-    let named = volume.tags.get(tags::SLOT).map(String::as_str) == Some(&*mark.slot.to_string());
+    let named = volume.tags.get(tags::SLOT).map(String::as_str) == Some(&*mark.slot.to_string())
+        && LeaseTag::of(volume).is_some_and(|lease| lease.holder == mark.holder);
     let attached = volume.attachment().is_some_and(|attachment| {
         let Attachment { instance, state, delete_on_termination, .. } = attachment;
         instance.as_ref() == Some(&mark.holder)

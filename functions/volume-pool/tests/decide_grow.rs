@@ -255,7 +255,7 @@ fn a_stale_slot_counts_as_data_and_nothing_empty_takes_its_place() {
 fn with_the_table_lost_nothing_is_created() {
     let mut situation = growing();
     situation.seen.pool = Some(vec![on(5, 77, AttachmentState::Attached)]);
-    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    situation.rests(Some(launch_action()), &Reason::HeldForRecords);
     let alarm = Alarm::PoolUnknown { pool: place().pool, volume: volume(5) };
     assert_eq!(situation.alarms(), [alarm]);
     situation.zone().pool = Some(Pool::new(place().pool));

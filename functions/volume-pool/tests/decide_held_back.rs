@@ -150,7 +150,8 @@ fn who_waits_for_a_slot_on_its_way_back_leaves_the_queue() {
 #[test]
 fn who_has_let_go_is_parked() {
     let mut situation = parking(LeaveMode::Stop, 10);
-    situation.seen.claim = Some(Claim { action: Some(into_the_warm_pool()), ..situation::claim() });
+    let (action, last_slot) = (Some(into_the_warm_pool()), Some(slot_id(0)));
+    situation.seen.claim = Some(Claim { action, last_slot, ..situation::claim() });
     situation.seen.slot = None;
     let go_on = Effect::Complete(into_the_warm_pool(), ActionResult::Continue);
     situation.gives_effect(go_on, &Reason::HoldsNothing);

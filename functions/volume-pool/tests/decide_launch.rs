@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use situation::{
     NOW, POLICY, Situation, available, claim, coming, device, earlier_waiter, event, free_slot,
-    group, hook, hours_ago, instance, launch_action, observing, on, our_hooks, place, policy,
-    policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, volume,
+    group, hook, hours_ago, instance, launch_action, lease_tag, observing, on, our_hooks, place,
+    policy, policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, volume,
     waiting_claim, written_claim, written_slot, written_slots,
 };
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
@@ -516,7 +516,9 @@ fn found(volumes: Vec<volume_pool::observation::Volume>) -> Situation {
 
 #[test]
 fn with_no_free_slot_tagged_volumes_are_looked_for() {
-    let situation = Situation::waiting();
+    let mut situation = Situation::waiting();
+    situation.gives(&Step::Look(Look::Pool(place().pool)), &Reason::LookAtPool);
+    situation.zone().pool = Some(Pool::new(place().pool));
     situation.gives(&Step::Look(Look::Candidates(place())), &Reason::LookForVolumes);
 }
 
@@ -555,7 +557,7 @@ fn a_copy_does_not_take_the_name_of_an_original_in_another_zone_or_in_use() {
 fn with_the_table_lost_and_slots_in_use_nothing_is_adopted() {
     let mut situation = found(vec![available(9)]);
     situation.seen.pool.as_mut().unwrap().push(on(5, 77, AttachmentState::Attached));
-    situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
+    situation.rests(Some(launch_action()), &Reason::HeldForRecords);
     let alarm = Alarm::PoolUnknown { pool: place().pool, volume: volume(5) };
     assert_eq!(situation.alarms(), [alarm]);
 }
@@ -632,6 +634,7 @@ fn a_multi_attach_volume_is_not_adopted_and_its_neighbour_is() {
 fn volumes_that_belong_to_a_slot_or_are_not_available_are_no_candidates() {
     let mut situation = found(vec![available(8), on(9, 1, AttachmentState::Attached)]);
     situation.seen.candidates.as_mut().unwrap().owned.insert(volume(8));
+    situation.zone().pool = Some(Pool::new(place().pool));
     situation.rests(Some(launch_action()), &Reason::WaitingNoneFree { zone: place().zone });
     assert_eq!(situation.alarms(), []);
 }
@@ -849,7 +852,7 @@ fn the_time_that_ec2_takes_to_attach_is_used_to_set_the_tags() {
     let Step::Effect(Effect::Tag(resource, _)) = situation.decided().step else {
         panic!("{:?}", situation.decided());
     };
-    assert_eq!(resource, instance(1).to_string());
+    assert_eq!(resource, volume(1).to_string());
 }
 
 /// The describe of the instance may be ahead of the describe of the volume.
@@ -973,7 +976,12 @@ fn missing_tags_are_set_on_the_volumes_and_then_on_the_instance() {
     let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    let wanted = tags(&[("stateful-asg:slot", "cassandra-0"), ("stateful-asg:volume", "data")]);
+    let lease = lease_tag();
+    let wanted = tags(&[
+        ("stateful-asg:slot", "cassandra-0"),
+        ("stateful-asg:volume", "data"),
+        ("stateful-asg:lease", &lease),
+    ]);
     let resource = volume(1).to_string();
     situation.gives_effect(
         Effect::Tag(resource.clone(), wanted),
@@ -1073,7 +1081,7 @@ fn an_answer_by_hook_that_finds_no_active_action_is_not_taken_for_answered() {
 fn a_claim_and_a_slot_that_disagree_are_not_touched() {
     let disagreeing = [
         None,
-        Some(free_slot(0)),
+        Some(Slot { state: SlotState::Free, ..situation::leased_slot() }),
         Some(Slot { epoch: 4, ..situation::leased_slot() }),
         Some(situation::releasing_slot()),
         Some(Slot { state: SlotState::Leased { holder: instance(2) }, ..situation::leased_slot() }),

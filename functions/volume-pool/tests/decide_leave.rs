@@ -49,6 +49,7 @@ fn an_instance_that_holds_nothing_goes_on() {
         let mut situation = Situation::terminating();
         situation.seen.claim = claim;
         situation.seen.slot = None;
+        situation.seen.described.instance.as_mut().unwrap().tags.clear();
         situation.gives_effect(go_on(), &Reason::HoldsNothing);
     }
 }
@@ -379,7 +380,8 @@ fn a_volume_on_a_stranger_while_its_slot_is_released_sets_the_slot_apart() {
 fn a_released_instance_gets_its_answer() {
     let mut situation = Situation::terminating();
     situation.subject.event = None;
-    situation.seen.claim = Some(Claim { action: Some(terminate_action()), ..claim() });
+    let last_slot = Some(slot_id(0));
+    situation.seen.claim = Some(Claim { action: Some(terminate_action()), last_slot, ..claim() });
     situation.seen.slot = None;
     situation.gives_effect(go_on(), &Reason::HoldsNothing);
 }
@@ -419,8 +421,12 @@ fn another_termination_of_the_same_instance_has_an_answer_of_its_own() {
     let mut situation = Situation::terminating();
     situation.seen.slot = None;
     let earlier = Action { token: Some("terminate-0".parse().unwrap()), ..terminate_action() };
-    situation.seen.claim =
-        Some(Claim { action: Some(earlier), answered: Some(ActionResult::Continue), ..claim() });
+    situation.seen.claim = Some(Claim {
+        action: Some(earlier),
+        answered: Some(ActionResult::Continue),
+        last_slot: Some(slot_id(0)),
+        ..claim()
+    });
     situation.gives_effect(go_on(), &Reason::HoldsNothing);
 }
 

@@ -88,16 +88,16 @@ fn a_launch_goes_guard_then_queue_then_lease_then_attachment_then_answer() {
             "read claim+group+pool+waiting+free+coming",
             "commit lease",
             "describe",
-            "read claim+group+slot",
+            "read claim+group+pool+slot",
             "AttachVolume 1",
             "describe",
-            "read claim+group+slot",
+            "read claim+group+pool+slot",
             "CreateTags 1",
             "describe",
-            "read claim+group+slot",
+            "read claim+group+pool+slot",
             "CreateTags 1",
             "describe",
-            "read claim+group+slot",
+            "read claim+group+pool+slot",
             "CompleteLifecycleAction 1",
             "commit rest",
         ]
@@ -164,7 +164,7 @@ fn what_is_at_rest_is_looked_at_without_a_guard_and_not_written() {
         .with_claim(Claim { open: false, ..leased_claim() });
     let mut run = Run::of_loop(subject(None), world);
     assert_eq!(run.ended().ending, Ending::Settled);
-    assert_eq!(run.trace, ["read claim", "read slot", "describe", "read claim+group+slot"]);
+    assert_eq!(run.trace, ["read claim", "read slot", "describe", "read claim+group+pool+slot"]);
 }
 
 #[test]
@@ -180,10 +180,10 @@ fn what_is_at_rest_is_guarded_and_observed_again_before_it_is_changed() {
             "read claim",
             "read slot",
             "describe",
-            "read claim+group+slot",
+            "read claim+group+pool+slot",
             "commit guard",
             "describe",
-            "read claim+group+slot"
+            "read claim+group+pool+slot"
         ]
     );
 }
@@ -300,14 +300,20 @@ fn a_claim_written_in_between_means_to_observe_again() {
 #[test]
 fn a_slot_written_in_between_means_to_observe_again() {
     let mut run = Run::of_loop(launch(), launch_with_a_free_slot());
-    run.until("read claim+group+slot");
+    run.until("read claim+group+pool+slot");
     let other = Slot { version: 99, ..run.world.slot(0).clone() };
     run.world.store.records.insert(Key::Slot(slot_id(0)), Record::Slot(other));
     let before = run.trace.len();
     run.until("AttachVolume");
     assert_eq!(
         run.since(before),
-        ["read claim+group+slot", "read claim", "read slot", "describe", "read claim+group+slot"]
+        [
+            "read claim+group+pool+slot",
+            "read claim",
+            "read slot",
+            "describe",
+            "read claim+group+pool+slot"
+        ]
     );
 }
 
@@ -379,9 +385,9 @@ fn after_the_waiting_mark_is_written_the_world_is_observed_again_before_it_rests
             "commit enqueue",
             "describe",
             "read claim+group+pool+waiting+free+coming",
-            "look for available volumes",
-            "read claim+group+pool+waiting+free+coming",
             "look at the pool",
+            "read claim+group+pool+waiting+free+coming",
+            "look for available volumes",
             "read claim+group+pool+waiting+free+coming",
             "read held",
             "read claim+group+pool+waiting+free+coming",
@@ -595,12 +601,12 @@ fn a_duplicate_event_after_the_fact_changes_nothing() {
 #[test]
 fn out_of_time_it_begins_nothing_new_and_rests_with_work_left() {
     let mut run = Run::of_loop(launch(), launch_with_a_free_slot());
-    run.until("read claim+group+slot").world.now = NOW.plus(seconds(52));
+    run.until("read claim+group+pool+slot").world.now = NOW.plus(seconds(52));
     let before = run.trace.len();
     assert_eq!(run.ended().ending, Ending::WorkLeft);
     assert_eq!(
         run.since(before),
-        ["read claim+group+slot", "RecordLifecycleActionHeartbeat 1", "commit rest"]
+        ["read claim+group+pool+slot", "RecordLifecycleActionHeartbeat 1", "commit rest"]
     );
     let claim = run.world.claim(1);
     assert_eq!((&claim.guard, claim.open), (&None, true));

@@ -9,6 +9,7 @@ use volume_pool::Timestamp;
 use volume_pool::decide::Alarm;
 use volume_pool::event::Transition;
 use volume_pool::ids::InstanceId;
+use volume_pool::lease_tag::LeaseTag;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, GroupInstance, GroupView, Instance,
     InstanceState, LifecycleState, Volume, VolumeState, tags,
@@ -51,6 +52,7 @@ fn volume(number: u32, holder: Option<u32>) -> Volume {
         tags: BTreeMap::from([
             (tags::POOL.to_owned(), "cassandra".to_owned()),
             (tags::SLOT.to_owned(), format!("cassandra-{number}")),
+            (tags::LEASE.to_owned(), lease(number)),
         ]),
         created_at: ago(100_000),
         like: Template {
@@ -63,6 +65,18 @@ fn volume(number: u32, holder: Option<u32>) -> Volume {
             tags: BTreeMap::new(),
         },
     }
+}
+
+/// The lease of instance `number` on volume `number`.
+fn lease(number: u32) -> String {
+    let lease = LeaseTag {
+        epoch: 1,
+        holder: id(number),
+        volume: format!("vol-{number:08x}").parse().unwrap(),
+        of: 1,
+        since: ago(10_000),
+    };
+    lease.to_string()
 }
 
 /// Slot `number`, with volume `number`, held by instance `number`.
@@ -210,7 +224,9 @@ fn what_could_not_be_read_is_no_evidence_of_absence() {
 
 #[test]
 fn a_leased_slot_is_looked_at_when_a_volume_is_not_as_it_should_be() {
-    let changes: [fn(&mut Vec<Volume>); 6] = [
+    let changes: [fn(&mut Vec<Volume>); 8] = [
+        |volumes| drop(volumes[0].tags.remove(tags::LEASE)),
+        |volumes| drop(volumes[0].tags.insert(tags::LEASE.to_owned(), lease(2))),
         |volumes| drop(volumes.remove(0)),
         |volumes| volumes[0] = volume(1, None),
         |volumes| volumes[0] = volume(1, Some(2)),

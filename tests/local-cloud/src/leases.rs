@@ -47,6 +47,21 @@ impl MemoryLeases {
         (self.reads.load(Ordering::Relaxed), self.pages.load(Ordering::Relaxed))
     }
 
+    /// All is lost.
+    pub fn lose(&self) {
+        *self.locked() = Records::default();
+    }
+
+    /// The records as they are now.
+    pub fn backup(&self) -> Records {
+        self.locked().clone()
+    }
+
+    /// All is as it was.
+    pub fn restore(&self, backup: &Records) {
+        self.locked().clone_from(backup);
+    }
+
     fn locked(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,6 +13,7 @@ mod disturbances;
 mod faults;
 mod functions;
 mod invocations;
+mod rebuilding;
 mod safety;
 mod trace;
 
@@ -25,6 +26,7 @@ use volume_pool::event::Event;
 use volume_pool::ids::SlotId;
 use volume_pool::invocation::LoopReport;
 use volume_pool::record::{Claim, Record, Slot, SlotState};
+use volume_pool::request::Ending;
 
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
@@ -35,6 +37,7 @@ use delivery::Delivery;
 use disturbances::Disturbances;
 use functions::Sweeping;
 use invocations::Running;
+use rebuilding::Table;
 use trace::Trace;
 
 pub use faults::{Chances, Fault, Mishap, Rate};
@@ -93,8 +96,11 @@ pub struct Stage {
     pub reports: Vec<LoopReport>,
     /// What reconcile told a person, of slots and by its looks at free ones, beside the loops' alarms.
     pub alarms: Vec<Alarm>,
+    /// How each rebuilding of a pool ended, with what it told a person.
+    pub rebuilt: Vec<(Ending, Vec<Alarm>)>,
     /// Volumes that people have taken from instances in service: what these lack is not for the functions to give.
     pub taken: BTreeSet<String>,
+    table: Table,
     running: Vec<Running>,
     sweeps: Vec<Sweeping>,
     deliveries: BTreeMap<(Timestamp, u64), Delivery>,
@@ -147,6 +153,8 @@ impl Stage {
             asked: Vec::new(),
             reports: Vec::new(),
             alarms: Vec::new(),
+            rebuilt: Vec::new(),
+            table: Table::Whole,
             taken: BTreeSet::new(),
             unenrolled: BTreeSet::new(),
             observed: Observed::default(),

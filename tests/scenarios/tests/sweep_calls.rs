@@ -14,6 +14,7 @@ use local_cloud::world::{
     TemplateReference, VolumeSpecification, World,
 };
 use scenarios::{BEGIN, ZONE};
+use volume_pool::lease_tag::LeaseTag;
 use volume_pool::ports::{Clock, LeaseStore, Ports};
 use volume_pool::record::{HeldMark, KnownMark, Place, Record};
 use volume_pool::shell;
@@ -55,6 +56,15 @@ fn at_rest(slots: u32) -> Ports<InProcess, InProcess, InProcess, MemoryLeases, I
         let request =
             CreateVolume { zone: ZONE.to_owned(), specification, tags, client_token: None };
         let volume = world.create_volume(request).unwrap().id;
+        let lease = LeaseTag {
+            epoch: 1,
+            holder: holder.parse().unwrap(),
+            volume: volume.parse().unwrap(),
+            of: 1,
+            since: BEGIN,
+        };
+        let tag = BTreeMap::from([("stateful-asg:lease".to_owned(), lease.to_string())]);
+        world.create_tags(std::slice::from_ref(&volume), &tag).unwrap();
         let mark = HeldMark {
             place: place.clone(),
             slot: format!("cassandra-{index}").parse().unwrap(),

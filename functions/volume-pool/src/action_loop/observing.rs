@@ -162,7 +162,7 @@ impl ActionLoop {
             }
             Phase::Waiting { .. } | Phase::Creating { .. } => {}
             Phase::Leased { slot, .. } | Phase::Leaving { slot, .. } => {
-                keys.push(Key::Slot(slot.clone()));
+                keys.extend([Key::Slot(slot.clone()), Key::Pool(slot.pool.clone())]);
             }
         }
         if let Some((place, _)) = self.claim.as_ref().and_then(Claim::waits) {
@@ -197,6 +197,8 @@ impl ActionLoop {
             Record::Pool(pool) => Some(pool.clone()),
             _ => None,
         });
+        let rebuilding = pool.as_ref().filter(|pool| pool.rebuilding.is_some());
+        self.seen.rebuilding = rebuilding.map(|pool| pool.name.clone());
         let queued = self.claim.as_ref().and_then(Claim::waits);
         self.seen.zone =
             queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));

@@ -32,13 +32,6 @@ pub(super) fn decide(
     let Some(pool) = &seen.pool else {
         return Ok(decision(Step::Look(Look::Pool(place.pool.clone())), Reason::LookAtPool));
     };
-    if zone.pool.is_none()
-        && let Some(held) =
-            pool.iter().find(|volume| named_slot(volume).is_some() && volume.attachment().is_some())
-    {
-        alarms.push(Alarm::PoolUnknown { pool: place.pool.clone(), volume: held.id.clone() });
-        return Err(alarms);
-    }
     let (adoptions, copies): (Vec<Adoption>, Vec<Adoption>) =
         adoptions.into_iter().partition(|adoption| {
             adoption.tagged.as_ref().is_none_or(|slot| !taken(pool, slot, place))

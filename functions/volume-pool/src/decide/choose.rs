@@ -5,7 +5,8 @@
 
 use super::grow::{self, Waiter};
 use super::{
-    Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, rest, timeout,
+    Alarm, Decision, Observation, Reason, Step, Subject, adopt, commit, decision, hold, rest,
+    timeout,
 };
 use crate::event::Action;
 use crate::observation::{Volume, tags};
@@ -28,6 +29,9 @@ pub(super) fn decide(
     };
     if let Some(waiting) = paused(zone, place, action) {
         return waiting;
+    }
+    if let Some(held) = hold::waiter(subject, seen, zone, place) {
+        return held;
     }
     let fresh = fresh(policy, zone, now);
     if let Some((slot, reason)) = due(subject, seen, claim, &zone.left(now), &fresh) {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Alarm, Decision, Look, Observation, PolicyView, Reason, Step, Subject, adopt, commit, decision,
-    launch_policy, rest,
+    hold, launch_policy, rest,
 };
 use crate::drift::TWICE;
 use crate::ids::{DeviceName, InstanceId, SlotId, VolumeName};
@@ -54,6 +54,10 @@ pub(super) fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> O
         .collect();
     if unknown.is_empty() {
         return None;
+    }
+    let volumes: Vec<&Volume> = unknown.iter().map(|(volume, _)| *volume).collect();
+    if let Some(held) = hold::at_work(seen, &volumes) {
+        return Some(held);
     }
     if candidates.pool.as_ref().is_some_and(|pool| pool.paused) {
         let reason = Reason::PoolPaused { pool: policy.pool.clone() };

@@ -11,6 +11,7 @@ use super::{
 use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::drift;
 use crate::ids::{DeviceName, VolumeId};
+use crate::lease_tag::LeaseTag;
 use crate::observation::{
     Attachment, AttachmentState, DeleteOnTermination, InstanceState, Volume, VolumeState, tags,
 };
@@ -363,10 +364,12 @@ fn taken(seen: &Observation, device: &DeviceName) -> bool {
 /// The tags by which the instance knows its volumes, and by which a lost table could be rebuilt.
 pub(super) fn tag(subject: &Subject, seen: &Observation, slot: &Slot) -> Option<Decision> {
     for wanted in &slot.volumes {
-        let tags = BTreeMap::from([
+        let mut tags = BTreeMap::from([
             (tags::SLOT.to_owned(), slot.id.to_string()),
             (tags::VOLUME.to_owned(), wanted.name.to_string()),
         ]);
+        let lease = LeaseTag::present(slot, &wanted.volume);
+        tags.extend(lease.map(|lease| (tags::LEASE.to_owned(), lease.to_string())));
         let present = seen.described.volumes.get(&wanted.volume).map(|volume| &volume.tags);
         if let Some(decision) = missing_tags(seen, wanted.volume.as_str(), present, tags) {
             return Some(decision);

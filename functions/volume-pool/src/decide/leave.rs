@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::waiting::{awaited, goes_back};
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
-    complete, decision, effect, forgotten, give_up, grow, look_again, open_action, rest,
+    complete, decision, effect, forgotten, give_up, grow, hold, look_again, open_action, rest,
 };
 use crate::action::GiveUp;
 use crate::event::{Action, ActionResult, Transition};
@@ -44,7 +44,9 @@ pub(super) fn decide(
     };
     match seen.claim.as_ref().map(|claim| (claim, &claim.phase)) {
         None | Some((_, Phase::Closed)) => match action {
-            Some(action) => complete(seen, action, ActionResult::Continue, Reason::HoldsNothing),
+            Some(action) => hold::leaver(subject, seen).unwrap_or_else(|| {
+                complete(seen, action, ActionResult::Continue, Reason::HoldsNothing)
+            }),
             None => rest(false, None, Reason::HoldsNothing),
         },
         Some((claim, Phase::Waiting { .. })) => commit(transition::close(claim, now), why),

@@ -414,6 +414,13 @@ pub enum Reason {
     HookLimitUnknown,
     /// the records contradict each other: nothing is touched
     RecordsDisagree,
+    /// held: the records are lost or older than what the volumes' tags say
+    HeldForRecords,
+    /// held: the records of pool {pool} are being rebuilt
+    HeldForRebuilding {
+        /// The pool.
+        pool: PoolName,
+    },
 }
 
 /// What a person must know of.
@@ -511,12 +518,24 @@ pub enum Alarm {
     },
     /// EC2 refuses the tags by which the instance finds its volumes; the launch is held: check the role's ec2:CreateTags
     TagsRefused,
-    /// pool {pool} has no record though its volumes {volume} and maybe others are attached: the table may be lost; nothing is adopted
+    /// pool {pool} has no record though its volume {volume} was leased: the table was lost; nothing is done for the pool until its records are rebuilt, or the tags stateful-asg:slot and stateful-asg:lease removed
     PoolUnknown {
         /// The pool.
         pool: PoolName,
         /// One of the volumes.
         volume: VolumeId,
+    },
+    /// volume {volume} of slot {slot} was leased since the records were written: the table was restored from a backup, or lost in part; what hangs on them is held until the pool is rebuilt
+    RecordsOutdated {
+        /// The slot.
+        slot: SlotId,
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// the records of pool {pool} are being rebuilt: what hangs on them is held until that has ended; run the rebuild again if it was cut off
+    Rebuilding {
+        /// The pool.
+        pool: PoolName,
     },
     /// no slot is free in {zone}, none is coming, and none may be created: tag a volume for the pool, raise maxSlotsPerZone, or take an instance away
     NoSlot {
@@ -609,6 +628,8 @@ impl Alarm {
             Self::PoolTagLost { .. } => "pool-tag-lost",
             Self::TagsRefused => "tags-refused",
             Self::PoolUnknown { .. } => "pool-unknown",
+            Self::RecordsOutdated { .. } => "records-outdated",
+            Self::Rebuilding { .. } => "rebuilding",
             Self::NoSlot { .. } => "no-slot",
             Self::LaunchesFirst { .. } => "launches-first",
             Self::CreationFailed { .. } => "creation-failed",

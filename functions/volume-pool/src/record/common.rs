@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{GroupName, PoolName, SlotId, VolumeId, Zone};
 use crate::policy::Policy;
+use crate::time::Timestamp;
 
 /// What a pool has in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,12 +22,22 @@ pub struct Pool {
     /// Whether a person has paused it: nothing of it is leased, adopted or created; what is released goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Since when its records are being rebuilt, if they are: until they are, nothing is done by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilding: Option<Timestamp>,
 }
 
 impl Pool {
     /// A pool that has no slot yet.
     pub fn new(name: PoolName) -> Self {
-        Self { name, version: 0, next_index: 0, slots_per_zone: BTreeMap::new(), paused: false }
+        Self {
+            name,
+            version: 0,
+            next_index: 0,
+            slots_per_zone: BTreeMap::new(),
+            paused: false,
+            rebuilding: None,
+        }
     }
 }
 

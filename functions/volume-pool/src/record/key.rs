@@ -43,7 +43,7 @@ pub struct Place {
     pub zone: Zone,
 }
 
-/// Lists of marks, each in the order of its keys and read consistently.
+/// Lists, most of them of marks, each in the order of its keys and read consistently.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum List {
     /// The waiting claims of a place, oldest first.
@@ -60,6 +60,8 @@ pub enum List {
     EveryFree(PoolName),
     /// The slots of a pool that are set apart, in all its zones.
     EveryApart(PoolName),
+    /// All that stands in a pool's partition: its record, its slots and their marks.
+    Whole(PoolName),
     /// Every claim with work left.
     Open,
     /// Every pool that has slots.
@@ -119,7 +121,10 @@ impl List {
             Self::Waiting(place) | Self::Free(place) | Self::Coming(place) | Self::Held(place) => {
                 format!("POOL#{}", place.pool)
             }
-            Self::EveryHeld(pool) | Self::EveryFree(pool) | Self::EveryApart(pool) => {
+            Self::EveryHeld(pool)
+            | Self::EveryFree(pool)
+            | Self::EveryApart(pool)
+            | Self::Whole(pool) => {
                 format!("POOL#{pool}")
             }
             Self::Open => "OPEN".to_owned(),
@@ -137,7 +142,7 @@ impl List {
             Self::EveryHeld(_) => "HELD#".to_owned(),
             Self::EveryFree(_) => "FREE#".to_owned(),
             Self::EveryApart(_) => "APART#".to_owned(),
-            Self::Open | Self::Pools => String::new(),
+            Self::Whole(_) | Self::Open | Self::Pools => String::new(),
         }
     }
 
@@ -150,6 +155,7 @@ impl List {
             | Self::EveryHeld(_)
             | Self::EveryFree(_)
             | Self::EveryApart(_)
+            | Self::Whole(_)
             | Self::Open
             | Self::Pools => usize::MAX,
         }

@@ -12,6 +12,7 @@ use volume_pool::Timestamp;
 use volume_pool::decide::{Alarm, Decision, Effect, Observation, Reason, Step, Subject, decide};
 use volume_pool::event::{Action, LifecycleEvent, Transition};
 use volume_pool::ids::{DeviceName, InstanceId, SlotId, VolumeId};
+use volume_pool::lease_tag::LeaseTag;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, GroupInstance, GroupView, Hook, Instance,
     InstanceState, LifecycleState, Volume, VolumeState, tags,
@@ -278,6 +279,18 @@ pub(crate) fn on(number: u32, holder: u32, state: AttachmentState) -> Volume {
     volume
 }
 
+/// Volume 1 on instance 1, with every tag of [`leased_slot`].
+pub(crate) fn leased_volume() -> Volume {
+    let mut attached = on(1, 1, AttachmentState::Attached);
+    attached.tags.insert(tags::LEASE.to_owned(), lease_tag());
+    attached
+}
+
+/// The tag of volume 1 under the lease of [`leased_slot`].
+pub(crate) fn lease_tag() -> String {
+    LeaseTag::present(&leased_slot(), &volume(1)).unwrap().to_string()
+}
+
 /// A subject and what was observed of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Situation {
@@ -358,7 +371,7 @@ impl Situation {
     /// It launches, holds slot 0, and its volume is attached for good; every tag is set.
     pub(crate) fn attached() -> Self {
         let mut situation = Self::leased();
-        situation.show(on(1, 1, AttachmentState::Attached));
+        situation.show(leased_volume());
         let tags = &mut situation.seen.described.instance.as_mut().unwrap().tags;
         tags.insert(tags::SLOT.to_owned(), "cassandra-0".to_owned());
         tags.insert(tags::INDEX.to_owned(), "0".to_owned());

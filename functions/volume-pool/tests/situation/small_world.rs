@@ -164,6 +164,7 @@ impl World {
                 ids.iter().filter_map(|id| self.volumes.get(id)).cloned().collect(),
             ),
             Request::Group(name) => Response::Group(self.group(name)),
+            Request::EnrolledGroups => Response::Groups(Vec::new()),
             Request::Others(ids) => Response::Others(Others {
                 in_groups: BTreeMap::new(),
                 instances: ids
@@ -458,6 +459,7 @@ pub(crate) fn in_short(request: &Request) -> String {
         Request::SlotVolumes(_) => "look for created volumes".to_owned(),
         Request::Volumes(_) => "look at volumes".to_owned(),
         Request::Group(_) => "look at the group".to_owned(),
+        Request::EnrolledGroups => "look at all groups".to_owned(),
         Request::Others(_) => "look at others".to_owned(),
         Request::Instances(_) => "look at holders".to_owned(),
         Request::Command(..) => "look at the command".to_owned(),
@@ -501,6 +503,7 @@ fn list(list: &List) -> &'static str {
         List::EveryHeld(_) => "every held",
         List::EveryFree(_) => "every free",
         List::EveryApart(_) => "every apart",
+        List::Whole(_) => "whole pool",
         List::Open => "open",
         List::Pools => "pools",
     }

@@ -11,6 +11,7 @@ use volume_pool::event::Event;
 use volume_pool::ids::{InstanceId, InvocationId};
 use volume_pool::invocation::Invocation;
 use volume_pool::ports::{Commit, PortError};
+use volume_pool::rebuild::Rebuild;
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
 
@@ -51,12 +52,12 @@ pub(super) struct Running {
     /// The instance that it was started for; none for a look at a free slot.
     about: Option<InstanceId>,
     function: Function,
-    machine: Machine,
+    pub(super) machine: Machine,
     request: Request,
     /// A read whose parts are answered one after the other.
     reading: Option<Reading>,
     /// Whether its call hangs: it is made when it is due, and nobody is there for the answer.
-    hanging: bool,
+    pub(super) hanging: bool,
     /// Whether it stood still before this call, and whether it ever did.
     frozen: bool,
     was_frozen: bool,
@@ -66,11 +67,12 @@ pub(super) struct Running {
     delivery: Delivery,
 }
 
-/// What runs: the loop for an instance, or reconcile's look at a free slot.
+/// What runs: the loop for an instance, reconcile's look at a free slot, or the rebuilding of a pool.
 #[derive(Debug)]
 pub(super) enum Machine {
     Loop(Box<Invocation>),
     Inspection(Box<Inspection>),
+    Rebuild(Box<Rebuild>),
 }
 
 struct Reading(Pin<Box<dyn Future<Output = Result<Response, PortError>> + Send>>);
@@ -86,6 +88,7 @@ impl Machine {
         match self {
             Self::Loop(invocation) => invocation.start(now),
             Self::Inspection(inspection) => inspection.start(),
+            Self::Rebuild(rebuild) => rebuild.start(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Machine {
         match self {
             Self::Loop(invocation) => invocation.resume(response, now),
             Self::Inspection(inspection) => inspection.resume(response, now),
+            Self::Rebuild(rebuild) => rebuild.resume(response, now),
         }
     }
 }
@@ -158,6 +162,9 @@ impl Stage {
                     Machine::Loop(invocation) => self.reports.extend(invocation.into_reports()),
                     Machine::Inspection(inspection) => {
                         self.alarms.extend(inspection.alarms().iter().cloned());
+                    }
+                    Machine::Rebuild(rebuild) => {
+                        self.has_rebuilt(&rebuild, outcome.ending.clone());
                     }
                 }
                 return Ok(());

@@ -7,7 +7,7 @@ use volume_pool::Timestamp;
 use volume_pool::ids::{InstanceId, SlotId, VolumeId};
 use volume_pool::record::{Claim, Key, Phase, Record, Slot, SlotState};
 
-use super::{HOOK_PREFIX, Stage};
+use super::{HOOK_PREFIX, Stage, Table};
 use crate::world::{self, AttachmentState, LifecycleState, Origin, Transition, World};
 
 /// The records, by what they are about.
@@ -77,8 +77,10 @@ impl Stage {
             book.note_free(&mut self.free_since, world.now());
             book.contradictions(&mut broken);
             book.free_is_detached(&world, &mut broken);
-            book.attached_is_held(&world, &self.attached, &mut broken);
-            book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
+            if self.table == Table::Whole {
+                book.attached_is_held(&world, &self.attached, &mut broken);
+                book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
+            }
         });
         broken
     }

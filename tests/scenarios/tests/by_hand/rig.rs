@@ -281,6 +281,7 @@ impl Rig {
                 Response::Volumes(Vec::new())
             }
             Request::Group(name) => Response::Group(GroupView::unknown(name.clone())),
+            Request::EnrolledGroups => Response::Groups(Vec::new()),
             Request::Others(_) => Response::Others(Others::default()),
             Request::Instances(_) => Response::Instances(BTreeMap::new()),
             Request::AvailableVolumes(_) => {
