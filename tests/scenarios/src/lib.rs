@@ -1,5 +1,7 @@
 //! What the scenarios have in common: a stage with groups and volumes on it.
 
+pub mod history;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +9,8 @@ use local_cloud::stage::Stage;
 use local_cloud::world::{
     ApiError, CommandFilter, CommandInvocation, Config, CreateGroup, CreateVolume, Document,
     DocumentEffect, GroupChange, GroupTag, HookSpecification, IMAGE, LaunchSpecification,
-    LifecycleState, PageRequest, RunInstances, TemplateReference, Transition, VolumeSpecification,
+    LifecycleState, Market, PageRequest, RunInstances, TemplateReference, Transition,
+    VolumeSpecification,
 };
 use volume_pool::Timestamp;
 
@@ -73,8 +76,21 @@ pub fn group(
     zones: &[&str],
     hooks: Vec<HookSpecification>,
 ) -> Result<(), ApiError> {
+    group_of(stage, name, size, zones, hooks, Market::OnDemand)
+}
+
+/// The same, of instances that are bought so.
+pub fn group_of(
+    stage: &Stage,
+    name: &str,
+    size: u32,
+    zones: &[&str],
+    hooks: Vec<HookSpecification>,
+    market: Market,
+) -> Result<(), ApiError> {
     let mut world = stage.cloud.world();
-    let template = world.create_launch_template(name, None, specification(), BTreeMap::new())?;
+    let specification = LaunchSpecification { market, ..specification() };
+    let template = world.create_launch_template(name, None, specification, BTreeMap::new())?;
     let change = GroupChange {
         template: Some(TemplateReference { id: Some(template.id), ..TemplateReference::default() }),
         min_size: Some(0),
