@@ -19,6 +19,8 @@ const POLICIES: [&str; 3] = [
     r#"{"pool":"cassandra","leave":{"mode":"detach"}}"#,
 ];
 const SIZE: usize = 6;
+/// Less than the time that a policy gives an instance to stop, and the warning before that.
+const SOON: Duration = Duration::from_mins(5);
 
 /// A group of Spot instances in service, each with its volume.
 fn served(seed: u64, policy: &str, capacity_rebalance: bool) -> Result<Stage, String> {
@@ -39,7 +41,7 @@ fn served(seed: u64, policy: &str, capacity_rebalance: bool) -> Result<Stage, St
     Ok(stage)
 }
 
-/// All instances go as `take` has them go, and every volume finds another one.
+/// All instances go as `take` has them go, and soon every volume has found another one.
 fn all_taken(mut stage: Stage, take: impl Fn(&Stage, &str)) -> Result<(), String> {
     let (before, volumes) = (volumes_by_slot(&stage), tagged(&stage));
     let history = History::default();
@@ -48,7 +50,7 @@ fn all_taken(mut stage: Stage, take: impl Fn(&Stage, &str)) -> Result<(), String
     for instance in &gone {
         take(&stage, instance);
     }
-    history.run_until(&mut stage, LONG, |stage| {
+    history.run_until(&mut stage, SOON, |stage| {
         let served = stage.volumes_in_service();
         served.len() == SIZE && served.values().all(|(instance, _)| !gone.contains(instance))
     })?;
@@ -98,5 +100,17 @@ fn with_capacity_rebalancing_the_hooks_run_at_the_warning_and_the_kill_changes_n
             })
             .unwrap_or_else(|problem| panic!("{policy}, seed {seed}: {problem}"));
         }
+    }
+}
+
+/// EC2 refuses to stop it, so its termination has to free the volume: nobody waits for a stop that never comes.
+#[test]
+fn spot_instances_that_fail_are_terminated_without_having_been_stopped() {
+    for seed in 6..9 {
+        let stage = served(seed, POLICIES[0], false).unwrap();
+        all_taken(stage, |stage, instance| {
+            stage.cloud.world().fail_instance(instance).unwrap();
+        })
+        .unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     }
 }
