@@ -38,18 +38,12 @@ class Report:
         print(f"\n{title}", flush=True)
 
     @contextlib.contextmanager
-    def check(self, name, optional=False):
-        """One check: passes unless its body raises. The next check runs either way.
-
-        An optional one is of operations that the server may lack, as long as it says so: that counts as neither.
-        """
+    def check(self, name):
+        """One check: passes unless its body raises. The next check runs either way."""
         started = time.monotonic()
         try:
             yield
         except Exception as error:  # a check that breaks is a check that failed
-            if optional and isinstance(error, ClientError) and Refusal(error).code == "InvalidAction":
-                print(f"  --    {name}: not offered ({error.operation_name})", flush=True)
-                return
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             self._failed(name, f"{kind}{error}")
         else:

@@ -15,12 +15,15 @@ import time
 
 sys.dont_write_bytecode = True  # a run leaves nothing in the source tree
 
+from changes import commands, modifications, root_volumes
 from cloud import Cloud, check_that_it_stops, without_aws
 from command_line import command_line
 from harness import Report
 from hooks import hooks
 from instances import instances
+from moving import moving, warm_pools
 from pools import answered_by_token, crowd, three_zones
+from refreshes import refreshes
 from scaling import groups
 from tables import tables
 from volumes import volumes
@@ -29,9 +32,15 @@ from wire import wire
 SECTIONS = {
     "volumes": ("EC2: volumes", volumes),
     "instances": ("EC2: instances and attachments", instances),
+    "modifications": ("EC2: volumes that are modified", modifications),
+    "roots": ("EC2: root volumes that are replaced", root_volumes),
+    "commands": ("Systems Manager: commands", commands),
     "wire": ("The wire: what does not exist is refused", wire),
     "tables": ("DynamoDB at the same address", tables),
     "groups": ("Auto Scaling: groups", groups),
+    "moving": ("Auto Scaling: standby, detached and attached instances", moving),
+    "warm": ("Auto Scaling: warm pools", warm_pools),
+    "refreshes": ("Auto Scaling: instance refreshes and maintenance policies", refreshes),
     "hooks": ("Auto Scaling: hooks answered by a person", hooks),
     "story": ("Three zones, three volumes: instances fail, their volumes stay", three_zones),
     "crowd": ("Twenty launches at once", crowd),

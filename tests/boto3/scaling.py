@@ -11,7 +11,6 @@ from shapes import (
     instance_of,
     launch_template,
     members,
-    states,
     tag_map,
     wait_for_members,
     with_tag,
@@ -211,30 +210,6 @@ def groups(report, cloud):
         equal(set(members(scaling, "boto3-plain")), set(now), "the members")
         scaling.resume_processes(AutoScalingGroupName="boto3-plain", ScalingProcesses=["Launch"])
         now = wait_for_members(scaling, "boto3-plain", 3)
-    with report.check("EnterStandby and ExitStandby", optional=True):
-        member = next(iter(now))
-        scaling.enter_standby(
-            AutoScalingGroupName="boto3-plain", InstanceIds=[member], ShouldDecrementDesiredCapacity=True
-        )
-
-        def standing_by():
-            state = members(scaling, "boto3-plain")[member]["LifecycleState"]
-            return state == "Standby", state
-
-        eventually(f"{member} is in Standby", standing_by)
-        scaling.exit_standby(AutoScalingGroupName="boto3-plain", InstanceIds=[member])
-        now = wait_for_members(scaling, "boto3-plain", 3)
-        equal(member in now, True, "its membership")
-    with report.check("DetachInstances: it lives on outside the group", optional=True):
-        member = next(iter(now))
-        scaling.detach_instances(
-            AutoScalingGroupName="boto3-plain", InstanceIds=[member], ShouldDecrementDesiredCapacity=True
-        )
-        eventually(
-            f"{member} is no member", lambda: (member not in (it := members(scaling, "boto3-plain")), states(it))
-        )
-        equal(instance_of(ec2, member)["State"]["Name"], "running", "its state")
-        ec2.terminate_instances(InstanceIds=[member])
 
     with report.check("a group with instances is deleted by force only: ResourceInUse"):
         refused(

@@ -54,11 +54,17 @@ impl World {
         }
     }
 
-    /// Whether an instance has been in service for the warm-up of its group's refresh.
+    /// Whether an instance is in service, and has been for the warm-up of its group's refresh if it came after that one
+    /// had begun (`RefreshPreferences`, `InstanceWarmup`).
     pub(super) fn is_warmed_up(&self, group: &Group, member: &Member) -> bool {
-        let warmup = group.refresh().map_or(0, |refresh| refresh.warmup);
-        let since = member.in_service_at.filter(|_| member.state == LifecycleState::InService);
-        since.is_some_and(|since| since.plus(self.seconds(warmup)) <= self.now)
+        let came = member.in_service_at.filter(|_| member.state == LifecycleState::InService);
+        let warmed = |came: Timestamp| {
+            group.refresh().is_none_or(|refresh| {
+                let warmup = self.seconds(refresh.warmup);
+                came <= refresh.started_at || came.plus(warmup) <= self.now
+            })
+        };
+        came.is_some_and(warmed)
     }
 
     /// How many of the instances that a refresh set out to replace are still there, or not yet ready in their place.

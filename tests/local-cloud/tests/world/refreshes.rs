@@ -164,7 +164,6 @@ fn a_cancelled_refresh_waits_for_the_hooks_too() {
 #[test]
 fn a_replacement_that_warms_up_does_not_count_yet() {
     let mut world = serving(2);
-    pass(&mut world, 400);
     let warming = RefreshPreferences { warmup: Some(300), ..within(100, 150) };
     world.start_instance_refresh("web", warming).unwrap();
     until(&mut world, "the first one has come", |it| in_service(it).len() == 3);
