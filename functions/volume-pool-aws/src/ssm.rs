@@ -3,7 +3,7 @@
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Config;
 use aws_sdk_ssm::config::retry::RetryConfig;
-use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey, CommandInvocation};
+use aws_sdk_ssm::types::{Command, CommandFilter, CommandFilterKey, CommandInvocation};
 use volume_pool::Timestamp;
 use volume_pool::command::{CommandShown, CommandStatus, Run, Sought};
 use volume_pool::ids::{CommandId, InstanceId};
@@ -53,7 +53,7 @@ impl Commands for Ssm {
             Ok(reply) => reply,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let named = reply.command().and_then(|command| command.command_id());
+        let named = reply.command().and_then(Command::command_id);
         present("CommandId", named)
             .and_then(|name| Ok(name.parse()?))
             .map(Ok)

@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use local_cloud::stage::{Stage, Timeouts};
-use local_cloud::world::{AttachmentState, Detachment};
-use scenarios::{ZONE, group, hooks, in_service, settle, stage, stranger, tagged, tagged_volume};
+use local_cloud::world::{AttachmentState, Detachment, Document, Span};
+use scenarios::{
+    SSM, ZONE, group, hooks, in_service, settle, stage, stranger, tagged, tagged_volume,
+};
+use volume_pool::command::CommandState;
 use volume_pool::ports::LeaseStore;
 use volume_pool::record::{Claim, Phase, Record, Slot, SlotState};
 use volume_pool::transition::{Expect, Transaction, Write};
@@ -192,6 +195,31 @@ fn a_volume_that_is_detached_from_under_its_filesystem() {
     });
     let problem = stage.run_for(Duration::from_secs(20)).unwrap_err();
     assert!(problem.contains("rule 5"), "{problem}");
+}
+
+#[test]
+fn a_volume_that_is_detached_before_its_document_has_succeeded() {
+    let mut stage = in_service(stage(5), 1, SSM).unwrap();
+    let slow = Document { takes: Span::exactly(Duration::from_mins(4)), ..Document::default() };
+    stage.cloud.world().put_document("drain", slow);
+    let instance = stage.slots()[0].holder().unwrap().to_string();
+    stage.cloud.world().fail_instance(&instance).unwrap();
+    let resting = |claim: &Claim| {
+        let sent = claim.command.as_ref().map(|command| &command.state);
+        matches!(sent, Some(CommandState::Sent { .. })) && claim.guard.is_none()
+    };
+    stage.run_until(Duration::from_mins(5), |stage| stage.claims().iter().any(resting)).unwrap();
+
+    // The record says of a sudden that the document is done.
+    put_claim(&stage, |claim| {
+        claim.version += 1;
+        let command = claim.command.as_mut().unwrap();
+        if let CommandState::Sent { id } = command.state.clone() {
+            command.state = CommandState::Succeeded { id };
+        }
+    });
+    let problem = stage.run_for(Duration::from_mins(2)).unwrap_err();
+    assert!(problem.contains("rule 5") && problem.contains("has succeeded"), "{problem}");
 }
 
 #[test]
