@@ -117,7 +117,7 @@ fn unrest(stage: &Stage) -> Option<String> {
                 {
                     held.insert(member.instance.clone());
                 }
-                state => return Some(format!("{} is {}", member.instance, state.as_str())),
+                other => return Some(format!("{} is {}", member.instance, other.as_str())),
             }
         }
     }
@@ -158,7 +158,7 @@ fn unrest(stage: &Stage) -> Option<String> {
             SlotState::Releasing { .. }
                 if slot.every_volume().any(|it| world.volume(it.as_str()).is_err()) => {}
             SlotState::Quarantined if !slot.reason.is_empty() => {}
-            state => return Some(format!("{id} is {state:?}: {}", slot.reason)),
+            other => return Some(format!("{id} is {other:?}: {}", slot.reason)),
         }
     }
     None
@@ -181,11 +181,11 @@ fn nothing_for(policy: &Policy, max_size: u32, member: &Member, slots: &[Slot]) 
 /// is, and is no part of it.
 fn leak(stage: &Stage) -> Option<String> {
     let (owned, slots) = stage.leases.view(|records| {
-        let (mut owned, mut slots) = (BTreeSet::new(), BTreeSet::new());
+        let (mut volumes, mut slots) = (BTreeSet::new(), BTreeSet::new());
         for record in records {
             match record {
                 Record::Volume(owner) => {
-                    owned.insert(owner.volume.to_string());
+                    volumes.insert(owner.volume.to_string());
                 }
                 Record::Slot(slot) => {
                     slots.insert(slot.id.to_string());
@@ -193,7 +193,7 @@ fn leak(stage: &Stage) -> Option<String> {
                 _ => {}
             }
         }
-        (owned, slots)
+        (volumes, slots)
     });
     let world = stage.cloud.world();
     let mut lost = world.volumes().filter(|volume| {

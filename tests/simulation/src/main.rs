@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     for (mishap, count) in &sum.counts {
         let _ = writeln!(out, "{count:10} {mishap}");
     }
-    for (seed, failure) in sum.failures.iter() {
+    for (seed, failure) in &sum.failures {
         let _ = writeln!(out, "seed {seed}: {failure}");
     }
     let failed: Vec<u64> = sum.failures.iter().map(|(seed, _)| *seed).collect();

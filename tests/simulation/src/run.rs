@@ -1,6 +1,7 @@
 //! One seed from beginning to end.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use local_cloud::stage::{Chances, Fault, Mishap, Rate, Stage, Timeouts};
@@ -46,8 +47,10 @@ pub fn trace(seed: u64, cuts: &Cuts) -> (String, Run) {
     let mut text = format!("seed {seed}: {}\n", features.join(" "));
     for group in &plan.groups {
         let GroupPlan { name, zones, size, volumes, policy, heartbeat, enrolled_later } = group;
-        text += &format!(
-            "{name}: {size} in {}, {volumes} slots each, heartbeat {heartbeat} s, enrolled later {enrolled_later}, {}\n",
+        // Writing to a string never fails.
+        let _ = writeln!(
+            text,
+            "{name}: {size} in {}, {volumes} slots each, heartbeat {heartbeat} s, enrolled later {enrolled_later}, {}",
             zones.join(" "),
             policy.json()
         );

@@ -44,9 +44,12 @@ fn raise(stage: &Stage, plan: &Plan, planned: &GroupPlan) -> Result<(), ApiError
     group(stage, plan, planned)?;
     let mut world = stage.cloud.world();
     if plan.is(Nature::WarmPools) && !plan.is(Nature::Spot) {
-        let state = if planned.size % 2 == 0 { PoolState::Stopped } else { PoolState::Running };
-        let (min_size, state) = (Some(planned.size % 3), Some(state));
-        let change = WarmPoolChange { min_size, state, ..WarmPoolChange::default() };
+        let stopped = planned.size.is_multiple_of(2);
+        let change = WarmPoolChange {
+            min_size: Some(planned.size % 3),
+            state: Some(if stopped { PoolState::Stopped } else { PoolState::Running }),
+            ..WarmPoolChange::default()
+        };
         world.put_warm_pool(&planned.name, change)?;
     }
     Ok(())

@@ -55,10 +55,8 @@ impl History<'_> {
     pub(super) fn deploy(&mut self) -> Done {
         let group = self.one_group();
         self.groups[group].policy = self.groups[group].policy.changed(&mut self.rng);
-        if self.hooked(group) {
-            deploy(self.stage, &self.groups[group]);
-        }
-        Some(())
+        // Without hooks it comes with them.
+        self.hooked(group).then(|| deploy(self.stage, &self.groups[group]))
     }
 
     pub(super) fn break_policy(&mut self) -> Done {
