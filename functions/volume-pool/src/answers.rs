@@ -10,6 +10,9 @@ use crate::observation::Described;
 use crate::ports::Refusal;
 use crate::time::Timestamp;
 
+/// How often an answer that found no active action is sent in one run.
+pub(crate) const COMPLETE_TRIES: u32 = 3;
+
 /// What this invocation's own calls for the instance were answered, under the guard that it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Answers {
@@ -19,6 +22,8 @@ pub struct Answers {
     pub no_active_action: u32,
     /// The action asked about last.
     pub asked: Option<Action>,
+    /// Actions of which Auto Scaling has said often enough that it knows no such active action.
+    pub inactive: Vec<Action>,
     /// How often EC2 refused the instance's tags.
     pub tags_refused: u32,
     /// Volumes of which `DetachVolume` itself said that they are not attached.
@@ -207,7 +212,12 @@ impl Answers {
                 }
             }
             (Effect::Complete(action, result), Ok(())) => self.completed = Some((action, result)),
-            (Effect::Complete(..), Err(_)) => self.no_active_action += 1,
+            (Effect::Complete(action, _), Err(_)) => {
+                self.no_active_action += 1;
+                if self.no_active_action >= COMPLETE_TRIES && !self.inactive.contains(&action) {
+                    self.inactive.push(action);
+                }
+            }
             // What these are answered has a name in it: see `note_created` and `note_sent`.
             (Effect::Create(_) | Effect::RunDocument(_), _) => {}
             (Effect::Heartbeat(action), answer) => {

@@ -20,7 +20,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, COMPLETE_TRIES};
 use crate::command::{CommandShown, Sought};
 use crate::event::{Action, ActionResult, LifecycleEvent, Transition};
 use crate::ids::{GroupName, InstanceId, PoolName, SlotId};
@@ -148,9 +148,6 @@ pub enum Look {
     /// The command that the instance was sent.
     Command(Sought),
 }
-
-/// How often an answer that found no active action is sent before reconcile goes on with it.
-const COMPLETE_TRIES: u32 = 3;
 
 /// Decides the next step for `subject`.
 pub fn decide(subject: &Subject, seen: &Observation, now: Timestamp) -> Decision {
@@ -416,7 +413,8 @@ fn commit(transaction: Option<Transaction>, reason: Reason) -> Decision {
 /// waits, the same answer may be taken a moment later.
 fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Reason) -> Decision {
     let tries = match &seen.answers.asked {
-        Some(asked) if asked.hook != action.hook || asked.transition != action.transition => 0,
+        _ if seen.answers.inactive.contains(&action) => COMPLETE_TRIES,
+        Some(asked) if *asked != action => 0,
         Some(_) | None => seen.answers.no_active_action,
     };
     match tries {

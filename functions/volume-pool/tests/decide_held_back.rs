@@ -196,7 +196,8 @@ fn an_answer_to_a_return_is_none_to_the_termination_that_follows() {
     situation.seen.slot = None;
     for answered in [None, Some(ActionResult::Continue)] {
         let action = Some(into_the_warm_pool());
-        situation.seen.claim = Some(Claim { action, answered, ..situation::claim() });
+        let last_slot = Some(slot_id(0));
+        situation.seen.claim = Some(Claim { action, answered, last_slot, ..situation::claim() });
         situation.shown_as(LifecycleState::TerminatingWait);
         let by_hook = Action { token: None, destination: None, ..terminate_action() };
         let go_on = Effect::Complete(by_hook, ActionResult::Continue);
@@ -325,6 +326,8 @@ fn an_instance_of_the_warm_pool_that_is_terminated_has_its_hook_answered() {
     let mut situation = parking(LeaveMode::Stop, 10);
     situation.shown_as(LifecycleState::from("Warmed:Terminating:Wait"));
     situation.subject.event = None;
+    // It never held a slot.
+    situation.seen.described.instance.as_mut().unwrap().tags.clear();
     situation.seen.claim = None;
     situation.seen.slot = None;
     let by_hook = Action { token: None, destination: None, ..terminate_action() };

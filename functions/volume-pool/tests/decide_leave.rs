@@ -13,7 +13,9 @@ use situation::{
 };
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult, Transition};
-use volume_pool::observation::{AttachmentState, Described, InstanceState, LifecycleState};
+use volume_pool::observation::{
+    AttachmentState, Described, InstanceState, LifecycleState, VolumeState,
+};
 use volume_pool::policy::{LeaveMode, Policy};
 use volume_pool::ports::Refusal;
 use volume_pool::record::{Claim, Phase, SlotState};
@@ -570,4 +572,50 @@ fn slots_held_when_a_group_goes_back_to_observe_are_still_released() {
     let mut situation = Situation::terminating();
     situation.claim().policy = Some(Policy { ..situation::observing() });
     situation.gives_transaction("begin release", &Reason::Terminating);
+}
+
+/// A volume that can't be released any more would keep its slot coming for ever, and everyone who waits for it.
+#[test]
+fn once_the_holder_is_gone_a_volume_that_failed_or_is_not_shown_for_long_sets_its_slot_apart() {
+    let mut failed = available(1);
+    failed.state = VolumeState::Other("error".to_owned());
+    for (shown, problem) in
+        [(Some(failed), "EC2 shows it error"), (None, "EC2 has not shown it for ten minutes")]
+    {
+        let mut situation = Situation::leaving(LeaveMode::Stop);
+        situation.seen.described.volumes.clear();
+        situation.seen.described.volumes.extend(shown.map(|shown| (volume(1), shown)));
+        situation.claim().since = seconds_ago(600);
+        situation.runs_as(InstanceState::Stopped);
+        let kept = situation.decided().step;
+        assert!(!matches!(kept, Step::Commit(_)), "while the holder lives: {kept:?}");
+
+        situation.runs_as(InstanceState::Terminated);
+        let reason = Reason::Quarantine { volume: volume(1), problem: problem.to_owned() };
+        let transaction = situation.gives_transaction("quarantine", &reason);
+        assert_eq!(written_slot(&transaction).state, SlotState::Quarantined);
+        assert_eq!(written_claim(&transaction).0.phase, Phase::Closed);
+        let (slot, problem) = (slot_id(0), problem.to_owned());
+        assert_eq!(situation.alarms(), [Alarm::Quarantined { slot, volume: volume(1), problem }]);
+    }
+}
+
+/// It was retained, and its first termination is on record; the second one's event was lost, or its claim still names
+/// the first.
+#[test]
+fn a_termination_whose_recorded_action_is_over_is_answered_by_its_hook() {
+    let mut situation = Situation::leaving(LeaveMode::Terminate);
+    situation.subject.event = None;
+    situation.claim().action = Some(terminate_action());
+    situation.seen.hooks = Some(our_hooks());
+    situation.seen.answers.asked = Some(terminate_action());
+    situation.seen.answers.no_active_action = 3;
+    situation.seen.answers.inactive = vec![terminate_action()];
+    let by_hook = Action { token: None, destination: None, ..terminate_action() };
+    let go_on = Effect::Complete(by_hook.clone(), ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::LeaveToTermination);
+
+    situation.seen.answers.asked = Some(by_hook.clone());
+    situation.seen.answers.inactive.push(by_hook.clone());
+    situation.rests(Some(by_hook), &Reason::NoActiveActionYet);
 }

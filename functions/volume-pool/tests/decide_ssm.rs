@@ -226,6 +226,7 @@ fn bound_for_the_warm_pool_an_instance_whose_document_fails_is_terminated_instea
     let mut situation = leaving_with(sent());
     let action = Action { destination: Some("WarmPool".to_owned()), ..terminate_action() };
     situation.subject.event = Some(situation::event(action.clone(), None));
+    situation.shown_as(LifecycleState::WarmedPendingWait);
     situation.claim().action = Some(action.clone());
     situation.claim().command.as_mut().unwrap().action = action.clone();
     let failed = showing(&situation, CommandStatus::Failed("Failed".to_owned()));

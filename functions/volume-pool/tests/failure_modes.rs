@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use situation::small_world::{Run, World, subject, transient};
 use situation::{
     NOW, POLICY, Situation, available, event, free_slot, instance, launch_action, leased_claim,
-    leased_slot, on, place, policy_leaving, seconds_ago, slot_id, terminate_action, volume,
+    leased_slot, leased_volume, on, place, policy_leaving, seconds_ago, slot_id, terminate_action,
+    volume,
 };
 use volume_pool::decide::{Alarm, Effect, Reason, Step, Subject};
 use volume_pool::event::ActionResult;
@@ -162,6 +163,7 @@ fn a_volume_whose_other_attachment_has_ended_is_used() {
     let mut situation = Situation::attached();
     let mut shown = on(1, 77, AttachmentState::Detached);
     shown.attachments.extend(on(1, 1, AttachmentState::Attached).attachments);
+    shown.tags = leased_volume().tags;
     situation.show(shown);
     let verified = Reason::Verified { slot: slot_id(0) };
     situation.gives_effect(Effect::Complete(launch_action(), ActionResult::Continue), &verified);

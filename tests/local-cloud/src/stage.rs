@@ -23,7 +23,7 @@ use std::time::Duration;
 use volume_pool::Timestamp;
 use volume_pool::decide::Alarm;
 use volume_pool::event::Event;
-use volume_pool::ids::SlotId;
+use volume_pool::ids::{InstanceId, SlotId};
 use volume_pool::invocation::LoopReport;
 use volume_pool::record::{Claim, Record, Slot, SlotState};
 use volume_pool::request::Ending;
@@ -86,6 +86,9 @@ pub struct Stage {
     pub reconciles: bool,
     /// Whether actions of ours may time out.
     pub timeouts: Timeouts,
+    /// Hooks that may time out whatever happens: a second one of ours on a group is a person's mistake, and where its event
+    /// is lost nothing tells that it waits.
+    pub tolerated: BTreeSet<String>,
     /// Which events are lost.
     pub loses: fn(&Event) -> bool,
     /// The calls made so far.
@@ -117,6 +120,8 @@ pub struct Stage {
     disturbances: Disturbances,
     /// Since when each slot that is free has been.
     free_since: BTreeMap<SlotId, Timestamp>,
+    /// Since when each claim that has work left has had some.
+    open_since: BTreeMap<InstanceId, Timestamp>,
     /// Whether anything has changed since the rules were last looked at.
     changed: bool,
     trace: Trace,
@@ -148,6 +153,7 @@ impl Stage {
             retries: true,
             reconciles: true,
             timeouts: Timeouts::Broken,
+            tolerated: BTreeSet::new(),
             loses: |_| false,
             calls: 0,
             asked: Vec::new(),
@@ -168,6 +174,7 @@ impl Stage {
             broken: Vec::new(),
             disturbances: Disturbances::default(),
             free_since: BTreeMap::new(),
+            open_since: BTreeMap::new(),
             changed: false,
             trace: Trace::default(),
         }

@@ -18,6 +18,8 @@ use crate::setup::{LAUNCH, OTHERS};
 
 /// How long everything may take to come to rest once nothing goes wrong any more.
 const LONG: Duration = Duration::from_hours(6);
+/// For how many minutes in a row it is at rest.
+const RESTFUL: u32 = 3;
 
 /// Stops the faults, has people mend what only people can, and waits for rest.
 pub(crate) fn check(history: &mut History<'_>) -> Result<(), String> {
@@ -25,18 +27,24 @@ pub(crate) fn check(history: &mut History<'_>) -> Result<(), String> {
     history.undo_all();
     mend(history);
     let begun = history.stage.cloud.world().now();
-    while let Some(unrest) = unrest(history.stage) {
-        let now = history.stage.cloud.world().now();
-        if now.since(begun) > LONG {
-            let summary = history.stage.summary();
-            return Err(format!("liveness: no rest after {LONG:?}: {unrest}\n{summary}"));
+    let mut restful = 0;
+    // Once at rest, it stays so: what comes late or is tried again changes nothing that does not come to rest in turn.
+    while restful < RESTFUL {
+        if let Some(unrest) = unrest(history.stage) {
+            restful = 0;
+            let now = history.stage.cloud.world().now();
+            if now.since(begun) > LONG {
+                let summary = history.stage.summary();
+                return Err(format!("liveness: no rest after {LONG:?}: {unrest}\n{summary}"));
+            }
+            tend(history);
+        } else {
+            restful += 1;
         }
         history.stage.run_for(Duration::from_mins(1))?;
-        tend(history);
     }
-    history.stage.run_for(Duration::from_mins(2))?;
-    match unrest(history.stage).or_else(|| leak(history.stage)) {
-        Some(unrest) => Err(format!("liveness: {unrest}\n{}", history.stage.summary())),
+    match leak(history.stage) {
+        Some(leak) => Err(format!("liveness: {leak}\n{}", history.stage.summary())),
         None => Ok(()),
     }
 }
@@ -95,7 +103,7 @@ fn tend(history: &mut History<'_>) {
 
 /// What is not at rest, if anything is not.
 fn unrest(stage: &Stage) -> Option<String> {
-    let slots = stage.slots();
+    let (slots, claims) = (stage.slots(), stage.claims());
     let world = stage.cloud.world();
     let mut held = BTreeSet::new();
     for group in world.groups() {
@@ -112,23 +120,20 @@ fn unrest(stage: &Stage) -> Option<String> {
                 | LifecycleState::Standby
                 | LifecycleState::WarmedStopped
                 | LifecycleState::WarmedRunning => {}
-                LifecycleState::PendingWait
-                    if nothing_for(&policy, group.max_size, member, &slots) =>
-                {
+                LifecycleState::PendingWait => {
+                    // A launch goes by the policy that it began with.
+                    let claim = claims.iter().find(|it| it.instance.as_str() == member.instance);
+                    let begun = claim.and_then(|claim| claim.policy.as_ref()).unwrap_or(&policy);
+                    if !nothing_for(begun, group.max_size, member, &slots) {
+                        return Some(format!("{} is Pending:Wait", member.instance));
+                    }
                     held.insert(member.instance.clone());
                 }
                 other => return Some(format!("{} is {}", member.instance, other.as_str())),
             }
         }
     }
-    for claim in stage.claims() {
-        // Only a person can tell what is to become of a slot whose volume was deleted while it was being released.
-        let lost = slots.iter().find(|slot| claim.slot() == Some(&slot.id)).is_some_and(|slot| {
-            slot.every_volume().any(|volume| world.volume(volume.as_str()).is_err())
-        });
-        if lost {
-            continue;
-        }
+    for claim in &claims {
         if claim.open && !held.contains(claim.instance.as_str()) {
             return Some(format!("the claim of {} is open: {}", claim.instance, claim.reason));
         }
@@ -155,8 +160,6 @@ fn unrest(stage: &Stage) -> Option<String> {
                     return Some(format!("{id} is held by {holder}, which is gone"));
                 }
             }
-            SlotState::Releasing { .. }
-                if slot.every_volume().any(|it| world.volume(it.as_str()).is_err()) => {}
             SlotState::Quarantined if !slot.reason.is_empty() => {}
             other => return Some(format!("{id} is {other:?}: {}", slot.reason)),
         }

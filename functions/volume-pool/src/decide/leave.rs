@@ -16,7 +16,7 @@ use crate::action::GiveUp;
 use crate::event::{Action, ActionResult, Transition};
 use crate::evidence::{Missing, evidence};
 use crate::ids::VolumeId;
-use crate::observation::{AttachmentState, InstanceState, LifecycleState};
+use crate::observation::{AttachmentState, InstanceState, LifecycleState, VolumeState};
 use crate::policy::{Leave, LeaveMode};
 use crate::record::{Claim, Phase, Slot};
 use crate::time::Timestamp;
@@ -140,6 +140,12 @@ pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
     }
 }
 
+/// Whether nothing can be attached to the instance any more.
+fn holder_gone(seen: &Observation, now: Timestamp) -> bool {
+    let state = seen.described.instance.as_ref().map(|instance| &instance.state);
+    state == Some(&InstanceState::Terminated) || forgotten(seen, now)
+}
+
 /// The answer with which an instance that still holds something goes: to the warm pool it may not, with a volume that is
 /// not its own any more, so it is terminated instead.
 fn gone(seen: &Observation) -> ActionResult {
@@ -235,24 +241,46 @@ impl Leaving<'_> {
                     },
                 )
             }
-            Err(Missing::Detachment(volume))
-                if !seen.described.volumes.contains_key(&volume)
-                    && now.since(self.claim.since) >= MISSING_AFTER =>
-            {
-                Some(self.missing(seen, volume))
+            Err(Missing::Detachment(volume)) if self.is_off(seen) => {
+                let shown = seen.described.volumes.get(&volume).map(|shown| &shown.state);
+                match shown {
+                    Some(VolumeState::Other(state)) if holder_gone(seen, now) => {
+                        let problem = format!("EC2 shows it {state}");
+                        Some(self.set_apart(volume, problem, now))
+                    }
+                    None if now.since(self.claim.since) < MISSING_AFTER => None,
+                    None if holder_gone(seen, now) => {
+                        let problem = "EC2 has not shown it for ten minutes".to_owned();
+                        Some(self.set_apart(volume, problem, now))
+                    }
+                    None => Some(self.missing(seen, volume)),
+                    Some(_) => None,
+                }
             }
             Err(Missing::Stranger(volume, holder)) => {
                 let problem =
                     format!("it is attached to {holder} while its slot is being released");
-                let reason =
-                    Reason::Quarantine { volume: volume.clone(), problem: problem.clone() };
-                let alarm = Alarm::Quarantined { slot: self.slot.id.clone(), volume, problem };
-                let transaction =
-                    transition::quarantine(self.claim, self.slot, now, &reason.to_string());
-                Some(commit(transaction, reason).with_alarm(Some(alarm)))
+                Some(self.set_apart(volume, problem, now))
             }
             Err(Missing::OwnAnswer(_) | Missing::Detachment(_)) => None,
         }
+    }
+
+    /// Whether nothing of the slot is attached to the holder any more, by what EC2 shows of them and of its end.
+    fn is_off(&self, seen: &Observation) -> bool {
+        let holder = &self.claim.instance;
+        let mut shown =
+            self.slot.volumes.iter().filter_map(|it| seen.described.volumes.get(&it.volume));
+        !shown.any(|volume| volume.standing().any(|it| it.instance.as_ref() == Some(holder)))
+    }
+
+    /// The slot can't be released, and keeps nobody waiting: it is set apart for a person to decide on. The holder holds
+    /// nothing any more.
+    fn set_apart(&self, volume: VolumeId, problem: String, now: Timestamp) -> Decision {
+        let reason = Reason::Quarantine { volume: volume.clone(), problem: problem.clone() };
+        let alarm = Alarm::Quarantined { slot: self.slot.id.clone(), volume, problem };
+        let transaction = transition::quarantine(self.claim, self.slot, now, &reason.to_string());
+        commit(transaction, reason).with_alarm(Some(alarm))
     }
 
     /// Whether a volume may be taken off the instance now: nothing runs there; or the policy says that nobody has it
@@ -270,7 +298,8 @@ impl Leaving<'_> {
         }
     }
 
-    /// EC2 does not show a volume of the slot: deleted by a person, most likely. The slot is kept, the termination goes on.
+    /// EC2 does not show a volume of the slot: deleted by a person, most likely. The slot is kept until the holder is gone,
+    /// and the termination goes on.
     fn missing(&self, seen: &Observation, volume: VolumeId) -> Decision {
         let alarm = Alarm::VolumeMissing { volume: volume.clone() };
         let reason = Reason::VolumeNotShown { volume };

@@ -101,6 +101,15 @@ pub(super) fn open_action(
         Transition::Launching => claim.is_none_or(|claim| claim.slot().is_none()),
         Transition::Terminating => goes_back(seen),
     };
+    // A termination that waits again, after its instance was retained, is another action than the one on record; whatever
+    // waits, it is let go on.
+    let over = |action: &&Action| {
+        transition == Transition::Terminating
+            && !goes_back(seen)
+            && seen.answers.inactive.contains(action)
+    };
+    let event = event.filter(|it| !over(it));
+    let recorded = recorded.filter(|it| !over(it));
     match (event, recorded) {
         (Some(event), _) if event.transition == transition && completed == Some(event) => {
             OpenAction::Answered

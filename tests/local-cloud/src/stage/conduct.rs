@@ -36,8 +36,13 @@ impl Stage {
         let world = self.cloud.world();
         let found = self.leases.view(|records| {
             let book = Book::new(records);
+            let (unenrolled, taken) = (&self.unenrolled, &self.taken);
+            let opened_since = self
+                .open_since
+                .get(instance)
+                .is_some_and(|since| me.records_at.is_some_and(|read| *since >= read));
             let call =
-                Call { world: &world, book: &book, instance, unenrolled: &self.unenrolled };
+                Call { world: &world, book: &book, instance, unenrolled, opened_since, taken };
             let unread = me.records_at.is_none() && rests_on_records(effect);
             let unread = unread.then(|| {
                 let (call, instance) = (effect.call(), instance);
@@ -74,6 +79,9 @@ impl Stage {
         if !ours {
             return;
         }
+        if self.tolerated.iter().any(|hook| happening.text.starts_with(&format!("hook {hook} "))) {
+            return;
+        }
         let broken = match self.timeouts {
             Timeouts::Broken => true,
             Timeouts::Expected => false,
@@ -92,6 +100,10 @@ struct Call<'a> {
     instance: &'a InstanceId,
     /// Instances whose group did not have our hooks all the time, or was only observed for a time.
     unenrolled: &'a BTreeSet<String>,
+    /// Whether the instance's claim was opened only after the caller's last look at the records.
+    opened_since: bool,
+    /// Volumes that people have changed.
+    taken: &'a BTreeSet<String>,
 }
 
 impl Call<'_> {
@@ -104,9 +116,9 @@ impl Call<'_> {
     fn unguarded(&self, effect: &Effect, me: &InvocationId) -> Option<String> {
         let exempt = match effect {
             Effect::Heartbeat(_) => true,
-            Effect::Complete(..) => {
-                self.claim().is_none_or(|claim| claim.phase == Phase::Closed && !claim.open)
-            }
+            Effect::Complete(..) => self.claim().is_none_or(|claim| {
+                claim.phase == Phase::Closed && (!claim.open || self.opened_since)
+            }),
             Effect::Attach(..)
             | Effect::Detach(_)
             | Effect::KeepOnTermination(_)
@@ -226,9 +238,20 @@ impl Call<'_> {
         else {
             return Some(format!("rule 8: a volume is created for {}, unannounced", self.instance));
         };
-        let announced = self.book.slots.get(slot).is_some_and(|slot| {
-            matches!(&slot.state, SlotState::Creating { claimant, .. } if *claimant == claim.instance)
+        let planned = self.book.slots.get(slot).and_then(|slot| match &slot.state {
+            SlotState::Creating { claimant, planned } if *claimant == claim.instance => {
+                Some(planned)
+            }
+            _ => None,
         });
+        let announced = planned.is_some();
+        // What is begun for an instance that has gone since is made whole, for the next one.
+        let made_whole = planned
+            .is_some_and(|planned| planned.iter().any(|it| it.volume.is_some()))
+            && self
+                .world
+                .member(claim.instance.as_str())
+                .is_none_or(|(_, member)| member.state != LifecycleState::PendingWait);
         let earlier = self.book.claims.values().filter(|other| {
             other.queued().is_some_and(|(there, then)| {
                 there == place && (then, &other.instance) < (*since, &claim.instance)
@@ -242,26 +265,30 @@ impl Call<'_> {
             .filter(|slot| was_there(&slot.id));
         let (earlier, free) = (earlier.count(), free.count());
         let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
-        (!announced || !named || free > earlier).then(|| {
+        (!announced || !named || free > earlier && !made_whole).then(|| {
             format!("rule 8: a volume of {slot} is created for {}: announced {announced}, named {named}, {free} slots free, {earlier} waiters before it", self.instance)
         })
-    }
-
-    fn bound_for_warm_pool(&self) -> bool {
-        self.world.member(self.instance.as_str()).is_some_and(|(_, member)| member.state.is_warm())
     }
 
     /// Rule 2: a launch is continued only with every volume of its slot, unless the group is only observed or the
     /// instance is bound for the warm pool.
     fn answers(&self, action: &Action, result: ActionResult) -> Option<String> {
+        // Anywhere else the answer finds nothing that waits for it.
+        let waits = self
+            .world
+            .member(self.instance.as_str())
+            .is_some_and(|(_, member)| member.state == LifecycleState::PendingWait);
         if (action.transition, result) != (Transition::Launching, ActionResult::Continue)
-            || self.bound_for_warm_pool()
+            || !waits
             || self.unenrolled.contains(self.instance.as_str())
         {
             return None;
         }
         let lacking = lacking(self.world, self.book, self.instance.as_str())?;
-        Some(format!("rule 2: the launch of {} is continued {lacking}", self.instance))
+        // A person may be faster than the answer to a look.
+        let by_a_person = self.taken.iter().any(|volume| lacking.contains(volume));
+        (!by_a_person)
+            .then(|| format!("rule 2: the launch of {} is continued {lacking}", self.instance))
     }
 }
 

@@ -75,6 +75,7 @@ impl Stage {
         self.leases.view(|records| {
             let book = Book::new(records);
             book.note_free(&mut self.free_since, world.now());
+            book.note_open(&mut self.open_since, world.now());
             book.contradictions(&mut broken);
             book.free_is_detached(&world, &mut broken);
             if self.table == Table::Whole {
@@ -99,6 +100,16 @@ impl Book<'_> {
         let free = |id: &SlotId| self.slots.get(id).is_some_and(|it| it.state == SlotState::Free);
         since.retain(|id, _| free(id));
         for id in self.slots.keys().filter(|id| free(id)) {
+            if !since.contains_key(*id) {
+                since.insert((*id).clone(), now);
+            }
+        }
+    }
+
+    /// Notes since when each claim with work left has had some.
+    fn note_open(&self, since: &mut BTreeMap<InstanceId, Timestamp>, now: Timestamp) {
+        since.retain(|id, _| self.claims.get(id).is_some_and(|claim| claim.open));
+        for (id, _) in self.claims.iter().filter(|(_, claim)| claim.open) {
             if !since.contains_key(*id) {
                 since.insert((*id).clone(), now);
             }

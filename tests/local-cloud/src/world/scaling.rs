@@ -130,7 +130,8 @@ impl World {
             (InstanceState::Running, StatusChecks::Ok) if lifecycle.is_launching() => {
                 self.step_soon(&group, instance);
             }
-            (InstanceState::Running | InstanceState::Stopped, StatusChecks::Ok)
+            // No status checks are done on what is stopped.
+            (InstanceState::Running, StatusChecks::Ok) | (InstanceState::Stopped, _)
                 if lifecycle == LifecycleState::WarmedPendingProceed =>
             {
                 self.step_soon(&group, instance);

@@ -16,7 +16,7 @@ use crate::plan::{GroupPlan, ZONES};
 use crate::setup::{LAUNCH, POOL, hooks, tag};
 
 /// The second launch hook of ours that nobody should have made.
-pub(super) const SECOND: &str = "stateful-asg-second";
+pub(crate) const SECOND: &str = "stateful-asg-second";
 const HOUR: Duration = Duration::from_hours(1);
 
 impl History<'_> {

@@ -134,7 +134,11 @@ impl History<'_> {
                 let _refused = stage.cloud.world().delete_lifecycle_hook(group, SECOND);
             }
             Undo::Unpause(pool) => {
-                set_paused(stage, pool, false);
+                // A person who gets no answer tries again.
+                if set_paused(stage, pool, false).is_none() {
+                    let later = stage.cloud.world().now().plus(Duration::from_mins(1));
+                    self.undo.push((later, undo.clone()));
+                }
             }
         }
     }

@@ -89,6 +89,8 @@ impl History<'_> {
 
     pub(super) fn volume_fails(&mut self) -> Done {
         let volume = self.available()?;
+        // What fails before anybody has noted it is nobody's.
+        self.stage.taken.insert(volume.clone());
         self.stage.cloud.world().fail_volume(&volume).ok()
     }
 }
