@@ -125,7 +125,8 @@ fn unrest(stage: &Stage) -> Option<String> {
                     let claim = claims.iter().find(|it| it.instance.as_str() == member.instance);
                     let begun = claim.and_then(|claim| claim.policy.as_ref()).unwrap_or(&policy);
                     if !nothing_for(begun, group.max_size, member, &slots) {
-                        return Some(format!("{} is Pending:Wait", member.instance));
+                        let reason = claim.map_or("it has no claim", |claim| &claim.reason);
+                        return Some(format!("{} is Pending:Wait: {reason}", member.instance));
                     }
                     held.insert(member.instance.clone());
                 }

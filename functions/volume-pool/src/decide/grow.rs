@@ -142,6 +142,9 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
                     Prospect::None => false,
                 });
     if comes {
+        if let Some(decision) = unnoted(claim, slot, unnamed, seen, now) {
+            return decision;
+        }
         return give_up(claim, slot, zone, Wanted::Still, now);
     }
     match seen.answers.create_refused.get(&unnamed.name) {
@@ -149,6 +152,25 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
         Some(refusal) => refused(claim, slot, unnamed, refusal, seen, now)
             .unwrap_or_else(|| held_up(action, refusal.to_string())),
     }
+}
+
+/// What is done before a set of which a part exists is given up: a volume whose creation was not answered is looked for,
+/// and goes on record with the others, else nobody would know it.
+fn unnoted(
+    claim: &Claim,
+    slot: &Slot,
+    unnamed: &Planned,
+    seen: &Observation,
+    now: Timestamp,
+) -> Option<Decision> {
+    slot.every_volume().next()?;
+    let Some(found) = &seen.slot_volumes else {
+        let look = Look::SlotVolumes(slot.id.clone());
+        return Some(decision(Step::Look(look), Reason::LookForCreated { slot: slot.id.clone() }));
+    };
+    let volume = &found_as(found, unnamed)?.id;
+    let reason = Reason::NoteVolume { volume: volume.clone() };
+    Some(commit(creation::note_volume(claim, slot, &unnamed.name, volume, now), reason))
 }
 
 /// Gives an intent up: what was created of it, if it is only a part, is set apart for a person to decide on.
@@ -241,7 +263,10 @@ fn prospect(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> Prospect 
     });
     let strays = seen.pool.iter().flatten().filter_map(|volume| {
         let holder = volume.attachment()?.instance.clone()?;
-        let stray = volume.zone == place.zone && !volume.tags.contains_key(tags::SLOT);
+        // No record releases what a parked instance brought along: it keeps it.
+        let parked = shown(seen, &holder)
+            .is_some_and(|shown| shown.is_parked() || *shown == LifecycleState::WarmedPendingWait);
+        let stray = volume.zone == place.zone && !volume.tags.contains_key(tags::SLOT) && !parked;
         let volume = volume.id.clone();
         stray.then(|| (holder.clone(), Reason::WaitingForVolume { volume, holder }))
     });

@@ -79,6 +79,14 @@ impl Stage {
         if !ours {
             return;
         }
+        // Whoever is gone loses nothing by it; where its group may not terminate it, nothing else ends its launch.
+        let gone = happening.subject.instance.as_ref().is_some_and(|instance| {
+            let world = self.cloud.world();
+            world.instance(instance).is_ok_and(|it| it.state == world::InstanceState::Terminated)
+        });
+        if gone && self.timeouts == Timeouts::Explained {
+            return;
+        }
         if self.tolerated.iter().any(|hook| happening.text.starts_with(&format!("hook {hook} "))) {
             return;
         }

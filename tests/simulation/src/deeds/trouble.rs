@@ -1,9 +1,10 @@
 //! What troubles AWS for a while, and how it ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use local_cloud::gate::Service;
-use local_cloud::world::{AttachmentState, Bucket, Pace, Step as Pacing, Throttling};
+use local_cloud::world::{AttachmentState, Bucket, Pace, Step as Pacing, TagDeletion, Throttling};
 
 use super::configuration::{SECOND, set_paused};
 use super::{Done, History, deploy, enrol};
@@ -33,6 +34,15 @@ pub(crate) enum Undo {
     SecondHook(String),
     /// The pool is resumed.
     Unpause(String),
+    /// A volume's tag is what it was.
+    Tag {
+        /// The volume.
+        volume: String,
+        /// The tag's key.
+        key: String,
+        /// Its value, if it had one.
+        before: Option<String>,
+    },
 }
 
 impl History<'_> {
@@ -132,6 +142,19 @@ impl History<'_> {
             Undo::Enrol(group) => enrol(stage, &self.groups[*group]),
             Undo::SecondHook(group) => {
                 let _refused = stage.cloud.world().delete_lifecycle_hook(group, SECOND);
+            }
+            Undo::Tag { volume, key, before } => {
+                let volumes = [volume.clone()];
+                let _refused = match before {
+                    Some(value) => {
+                        let tags = BTreeMap::from([(key.clone(), value.clone())]);
+                        stage.cloud.world().create_tags(&volumes, &tags)
+                    }
+                    None => {
+                        let deletion = TagDeletion { key: key.clone(), value: None };
+                        stage.cloud.world().delete_tags(&volumes, &[deletion])
+                    }
+                };
             }
             Undo::Unpause(pool) => {
                 // A person who gets no answer tries again.

@@ -1,10 +1,11 @@
 //! People's doings with volumes of the pools.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use local_cloud::world::{Detachment, VolumeSpecification, VolumeState};
 
-use super::{Done, History};
+use super::{Done, History, Undo};
 use crate::policies::VOLUMES;
 use crate::setup::{POOL, tagged_volume};
 
@@ -58,8 +59,13 @@ impl History<'_> {
         ];
         let (key, value) = self.rng.choice(changes)?;
         self.stage.taken.insert(volume.clone());
+        let before = self.stage.cloud.world().volume(&volume).ok()?.tags.get(key).cloned();
         let tags = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        self.stage.cloud.world().create_tags(&[volume], &tags).ok()
+        self.stage.cloud.world().create_tags(std::slice::from_ref(&volume), &tags).ok()?;
+        // Tags that say of a volume what no record knows hold its pool until they are mended.
+        let undo = Undo::Tag { volume, key: key.to_owned(), before };
+        self.undo_within(Duration::from_hours(1), undo);
+        Some(())
     }
 
     pub(super) fn person_flags(&mut self) -> Done {
