@@ -401,6 +401,10 @@ fn a_part_of_a_slot_is_set_apart_where_one_with_data_comes() {
     planned.push(Planned { name: "log".parse().unwrap(), ..planned[0].clone() });
     planned[0].volume = Some(volume(9));
     situation.zone().coming = vec![coming(0, 5)];
+    // The other's creation may have been answered to a function that died of it.
+    let unanswered = Reason::LookForCreated { slot: slot_id(7) };
+    situation.gives(&Step::Look(Look::SlotVolumes(slot_id(7))), &unanswered);
+    situation.seen.slot_volumes = Some(Vec::new());
     let problem = "only a part of its slot's volumes was created".to_owned();
     let reason = Reason::Quarantine { volume: volume(9), problem };
     let transaction = situation.gives_transaction("set apart", &reason);

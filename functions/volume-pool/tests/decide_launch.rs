@@ -1024,6 +1024,11 @@ fn what_was_attached_is_taken_off_again_before_its_slot_is_set_apart() {
     let problem = "it is attached to i-0000004d, which never held the slot".to_owned();
     let reason = Reason::Quarantine { volume: volume(2), problem };
     situation.gives_transaction("quarantine", &reason);
+
+    // Attached a moment ago, and the describe is older than that.
+    situation.seen.answers.detaching.clear();
+    situation.seen.answers.attaching.insert(volume(1), NOW);
+    situation.gives_effect(Effect::Detach(volume(1)), &undo);
 }
 
 #[test]

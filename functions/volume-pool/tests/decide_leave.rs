@@ -619,3 +619,19 @@ fn a_termination_whose_recorded_action_is_over_is_answered_by_its_hook() {
     situation.seen.answers.inactive.push(by_hook.clone());
     situation.rests(Some(by_hook), &Reason::NoActiveActionYet);
 }
+
+#[test]
+fn a_set_with_a_volume_on_a_stranger_is_set_apart_only_once_its_others_are_off() {
+    let mut situation = Situation::leaving(LeaveMode::Detach);
+    situation.seen.slot.as_mut().unwrap().volumes.push(slot_volume("log", 2, "/dev/sdg"));
+    situation.show(on(1, 77, AttachmentState::Attached));
+    situation.show(on(2, 1, AttachmentState::Attached));
+    let step = situation.decided().step;
+    assert!(!matches!(step, Step::Commit(_)), "volume 2 is still attached: {step:?}");
+
+    situation.show(available(2));
+    let Step::Commit(transaction) = situation.decided().step else {
+        panic!("{:?}", situation.decided());
+    };
+    assert_eq!(written_slot(&transaction).state, SlotState::Quarantined);
+}

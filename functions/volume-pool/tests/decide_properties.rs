@@ -631,13 +631,14 @@ proptest! {
         // Attached in this very action, at a device given up since or in a slot that can't be used.
         let recorded = slot.volumes.iter().find(|known| known.volume == *volume).unwrap();
         let attachment = situation.seen.described.volumes.get(volume).and_then(Volume::attachment);
+        let amiss = slot.volumes.iter().any(|known| unusable(&situation, &known.volume));
         let undone = matches!(claim.phase, Phase::Leased { .. })
             && shown_in(&situation, &WAITING_TO_LAUNCH)
-            && attachment.is_some_and(|attachment| {
-                attachment.instance == Some(instance(1))
-                    && (attachment.device != recorded.device.as_str()
-                        || slot.volumes.iter().any(|known| unusable(&situation, &known.volume)))
-            });
+            && (amiss && situation.seen.answers.attaching.contains_key(volume)
+                || attachment.is_some_and(|attachment| {
+                    attachment.instance == Some(instance(1))
+                        && (attachment.device != recorded.device.as_str() || amiss)
+                }));
         // Unmounted by the document that was run in this very termination, which Auto Scaling says still waits.
         let unmounted = claim.command.as_ref().is_some_and(|command| {
             matches!(command.state, CommandState::Succeeded { .. })

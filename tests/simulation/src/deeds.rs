@@ -15,7 +15,7 @@ use volume_pool::Timestamp;
 use crate::feature::Deed;
 use crate::plan::{GroupPlan, Plan, Step};
 
-pub(crate) use configuration::{SECOND, deploy, enrol};
+pub(crate) use configuration::{deploy, enrol};
 pub(crate) use instances::agents;
 pub(crate) use trouble::Undo;
 

@@ -8,7 +8,7 @@ use local_cloud::stage::{Chances, Fault, Mishap, Rate, Stage, Timeouts};
 use local_cloud::world::{AbandonedLaunch, Config, Workload};
 use volume_pool::Timestamp;
 
-use crate::deeds::{History, SECOND, Undo, agents};
+use crate::deeds::{History, Undo, agents};
 use crate::feature::{Deed, Nature};
 use crate::liveness;
 use crate::plan::{Cuts, GroupPlan, Plan};
@@ -79,7 +79,6 @@ fn story(
 ) -> Result<(), String> {
     stage.chances = chances(plan);
     stage.timeouts = Timeouts::Explained;
-    stage.tolerated.insert(SECOND.to_owned());
     setup::build(stage, plan)?;
     let rng = fastrand::Rng::with_seed(plan.seed);
     let groups = plan.groups.clone();

@@ -186,7 +186,9 @@ fn set_apart(
     for wanted in &slot.volumes {
         let volume = wanted.volume.clone();
         let shown = seen.described.volumes.get(&volume);
-        if shown.is_some_and(|shown| shown.attachment_to(&subject.instance).is_some()) {
+        let attached = shown.is_some_and(|it| it.attachment_to(&subject.instance).is_some());
+        // What this run has just attached, a describe may not show yet.
+        if attached || seen.answers.attaching.contains_key(&volume) {
             return take_off(seen, volume.clone(), Reason::Undo { volume }).with_alarm(Some(alarm));
         }
     }

@@ -257,6 +257,8 @@ impl Leaving<'_> {
                     Some(_) => None,
                 }
             }
+            // The other volumes of the slot come off first.
+            Err(Missing::Stranger(..)) if !self.is_off(seen) => None,
             Err(Missing::Stranger(volume, holder)) => {
                 let problem =
                     format!("it is attached to {holder} while its slot is being released");

@@ -221,6 +221,15 @@ impl Call<'_> {
         })
     }
 
+    fn gone(&self) -> bool {
+        self.world.instance(self.instance.as_str()).is_ok_and(|it| {
+            matches!(
+                it.state,
+                world::InstanceState::ShuttingDown | world::InstanceState::Terminated
+            )
+        })
+    }
+
     fn terminates(&self) -> bool {
         let member = self.world.member(self.instance.as_str());
         member.is_some_and(|(_, member)| member.state == world::LifecycleState::TerminatingWait)
@@ -256,10 +265,11 @@ impl Call<'_> {
         // What is begun for an instance that has gone since is made whole, for the next one.
         let made_whole = planned
             .is_some_and(|planned| planned.iter().any(|it| it.volume.is_some()))
-            && self
-                .world
-                .member(claim.instance.as_str())
-                .is_none_or(|(_, member)| member.state != LifecycleState::PendingWait);
+            && (self.gone()
+                || self
+                    .world
+                    .member(claim.instance.as_str())
+                    .is_none_or(|(_, member)| member.state != LifecycleState::PendingWait));
         let earlier = self.book.claims.values().filter(|other| {
             other.queued().is_some_and(|(there, then)| {
                 there == place && (then, &other.instance) < (*since, &claim.instance)
