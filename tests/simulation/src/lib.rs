@@ -3,12 +3,14 @@
 mod deeds;
 mod feature;
 mod liveness;
+mod minimize;
 mod plan;
 mod policies;
 mod run;
 mod setup;
 
 pub use feature::{Deed, Feature, Nature};
+pub use minimize::minimize;
 pub use plan::{Cuts, GroupPlan, Plan, Step};
 pub use policies::PolicyPlan;
 pub use run::{Run, run, trace};

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Cuts, Run, run, trace};
+use simulation::{Cuts, Run, minimize, run, trace};
+
+/// After how many seeds there is a line of progress.
+const PROGRESS: u64 = 500;
 
 /// Runs the functions through random worlds, workloads and faults, one history for each seed, and asserts every safety
 /// rule after every step.
@@ -24,6 +27,10 @@ struct Cli {
     /// Tells everything that happens in the history of this seed.
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     trace: Option<u64>,
+    /// Leaves out of the first seed that fails, or of the traced one, whatever its failure does not take, and tells the
+    /// rest.
+    #[arg(long)]
+    minimize: bool,
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -46,9 +53,7 @@ struct Sum {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(seed) = cli.trace {
-        let (text, run) = trace(seed, &Cuts::default());
-        let verdict = run.failure.as_deref().unwrap_or("clean");
-        let _ = writeln!(std::io::stdout(), "{text}\nseed {seed}: {verdict}");
+        let run = tell(seed, cli.minimize);
         return if run.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let began = Instant::now();
@@ -75,26 +80,57 @@ fn main() -> ExitCode {
                         *sum.counts.entry(format!("{deed:?}")).or_default() += count;
                     }
                     sum.failures.extend(done.failure.map(|failure| (seed, failure)));
+                    if sum.seeds.is_multiple_of(PROGRESS) {
+                        let rate =
+                            u128::from(sum.lifecycles) * 1_000 / began.elapsed().as_millis().max(1);
+                        let _ = writeln!(
+                            std::io::stderr(),
+                            "{} of {} seeds, {} lifecycles, {rate} a second, {} failed",
+                            sum.seeds,
+                            cli.seeds.1 - cli.seeds.0,
+                            sum.lifecycles,
+                            sum.failures.len(),
+                        );
+                    }
                 }
             });
         }
     });
-    let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut out = std::io::stdout();
     for (mishap, count) in &sum.counts {
         let _ = writeln!(out, "{count:10} {mishap}");
     }
+    sum.failures.sort();
     for (seed, failure) in &sum.failures {
-        let _ = writeln!(out, "seed {seed}: {failure}");
+        let _ = writeln!(out, "seed {seed}: {failure}\nreplay: simulation --trace {seed}\n");
+    }
+    if let Some((seed, _)) = sum.failures.first().filter(|_| cli.minimize) {
+        tell(*seed, true);
     }
     let failed: Vec<u64> = sum.failures.iter().map(|(seed, _)| *seed).collect();
+    let verdict =
+        if failed.is_empty() { "clean".to_owned() } else { format!("FAILED: {failed:?}") };
     let _ = writeln!(
         out,
-        "{} seeds, {} lifecycles, {} calls in {:.1?}; failed: {failed:?}",
+        "{} seeds, {} lifecycles, {} calls in {:.1?}: {verdict}",
         sum.seeds,
         sum.lifecycles,
         sum.calls,
         began.elapsed(),
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells the history of a seed, or what of it its failure takes.
+fn tell(seed: u64, least: bool) -> Run {
+    let mut err = std::io::stderr();
+    let progress = |runs, left| {
+        let _ = write!(err, "\rminimizing seed {seed}: {runs} runs, {left} parts left ");
+    };
+    let cuts = if least { minimize(seed, progress) } else { None };
+    let (text, run) = trace(seed, &cuts.unwrap_or_default());
+    let verdict = run.failure.as_deref().unwrap_or("clean");
+    let _ = writeln!(std::io::stdout(), "{text}\nseed {seed}: {verdict}");
+    run
 }

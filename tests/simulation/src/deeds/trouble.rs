@@ -145,15 +145,12 @@ impl History<'_> {
             }
             Undo::Tag { volume, key, before } => {
                 let volumes = [volume.clone()];
-                let _refused = match before {
-                    Some(value) => {
-                        let tags = BTreeMap::from([(key.clone(), value.clone())]);
-                        stage.cloud.world().create_tags(&volumes, &tags)
-                    }
-                    None => {
-                        let deletion = TagDeletion { key: key.clone(), value: None };
-                        stage.cloud.world().delete_tags(&volumes, &[deletion])
-                    }
+                let _refused = if let Some(value) = before {
+                    let tags = BTreeMap::from([(key.clone(), value.clone())]);
+                    stage.cloud.world().create_tags(&volumes, &tags)
+                } else {
+                    let deletion = TagDeletion { key: key.clone(), value: None };
+                    stage.cloud.world().delete_tags(&volumes, &[deletion])
                 };
             }
             Undo::Unpause(pool) => {
