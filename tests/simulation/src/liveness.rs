@@ -121,7 +121,7 @@ fn unrest(stage: &Stage) -> Option<String> {
                 | LifecycleState::WarmedStopped
                 | LifecycleState::WarmedRunning => {}
                 LifecycleState::PendingWait => {
-                    // A launch goes by the policy that it began with.
+                    // A deploy reaches those who wait already by their claims.
                     let claim = claims.iter().find(|it| it.instance.as_str() == member.instance);
                     let begun = claim.and_then(|claim| claim.policy.as_ref()).unwrap_or(&policy);
                     if !nothing_for(begun, group.max_size, member, &slots) {
