@@ -113,6 +113,10 @@ async fn story(
 
     timeline.heading("Before and after");
     print(&table(&before, &after));
+    let moved = before.1.iter().find(|held| held.instance.as_deref() == Some(&*failed));
+    if let Some(moved) = moved.and_then(|held| timeline.hand_over(&held.volume)) {
+        print(&moved);
+    }
     let kept = before.1.iter().all(|held| {
         after
             .1
@@ -186,12 +190,14 @@ struct Timeline {
     notices: broadcast::Receiver<Notice>,
     began: Timestamp,
     slots: BTreeMap<String, String>,
+    shown: Vec<Happening>,
     colours: bool,
 }
 
 impl Timeline {
     fn new(notices: broadcast::Receiver<Notice>, began: Timestamp) -> Self {
-        Self { notices, began, slots: BTreeMap::new(), colours: std::io::stdout().is_terminal() }
+        let colours = std::io::stdout().is_terminal();
+        Self { notices, began, slots: BTreeMap::new(), shown: Vec::new(), colours }
     }
 
     fn heading(&self, text: &str) {
@@ -203,7 +209,10 @@ impl Timeline {
     fn show(&mut self, world: &World) {
         loop {
             match self.notices.try_recv() {
-                Ok(Notice::Happening(happening)) => self.happening(&happening, world),
+                Ok(Notice::Happening(happening)) => {
+                    self.happening(&happening, world);
+                    self.shown.push(happening);
+                }
                 Ok(Notice::Log(line)) => self.function(&line),
                 Ok(Notice::Invocation(_) | Notice::DeadLetter(_))
                 | Err(TryRecvError::Lagged(_)) => {}
@@ -237,6 +246,34 @@ impl Timeline {
             tagged.or_else(|| instance.and_then(|instance| self.slots.get(instance)).cloned());
         let text = shorten(&happening.text);
         self.line(happening.at, "aws", instance, slot.as_deref(), volume, &text);
+    }
+
+    /// What it took from this volume's last detachment until its next instance was in service, if all that was shown.
+    fn hand_over(&self, volume: &str) -> Option<String> {
+        let of_volume = |happening: &Happening| happening.subject.volume.as_deref() == Some(volume);
+        let free_at = self.shown.iter().rposition(|happening| {
+            of_volume(happening) && happening.text.contains("is no longer attached")
+        })?;
+        let since = self.shown.get(free_at..)?;
+        let attaching = since.iter().find(|happening| {
+            of_volume(happening) && happening.text.contains("is being attached")
+        })?;
+        let attached = since
+            .iter()
+            .find(|happening| of_volume(happening) && happening.text.contains("is attached"))?;
+        let serving = since.iter().find(|happening| {
+            happening.subject.instance == attached.subject.instance
+                && happening.text.contains("is InService")
+        })?;
+        let seconds = |from: &Happening, to: &Happening| to.at.since(from.at).as_secs_f64();
+        Some(format!(
+            "\n{} came free; {:.2} s later AttachVolume was called, EC2 took {:.2} s to attach it, and {:.2} s after that the\n\
+             replacement was in service. (The functions' own time is this machine's; only EC2's is sped up.)\n",
+            short(volume),
+            seconds(since.first()?, attaching),
+            seconds(attaching, attached),
+            seconds(attached, serving),
+        ))
     }
 
     /// What a function decided and did, from its own log line.
