@@ -12,6 +12,7 @@ mod convert;
 pub mod dynamodb;
 pub mod ec2;
 pub mod function;
+pub mod metrics;
 pub mod ssm;
 pub mod table;
 
