@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use volume_pool::ids::{InvalidId, InvocationId};
 use volume_pool::ports::Ports;
 
@@ -41,12 +41,21 @@ pub struct Settings {
     pub table: String,
     /// How long one call may take with all its attempts.
     pub operation_timeout: Duration,
+    /// The region, where it is not the environment's or the profile's.
+    pub region: Option<String>,
+    /// The profile of the AWS configuration files, where it is not the environment's.
+    pub profile: Option<String>,
 }
 
 impl Settings {
     /// Settings for this lease table, with [`OPERATION_TIMEOUT`].
     pub fn new(table: impl Into<String>) -> Self {
-        Self { table: table.into(), operation_timeout: OPERATION_TIMEOUT }
+        Self {
+            table: table.into(),
+            operation_timeout: OPERATION_TIMEOUT,
+            region: None,
+            profile: None,
+        }
     }
 }
 
@@ -67,7 +76,7 @@ pub enum ConnectError {
 /// Reads the AWS configuration (environment, profile, `AWS_ENDPOINT_URL` and its per-service forms) and builds the
 /// ports on it. Makes no call: missing credentials show at the first one.
 pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
-    let config = load(settings.operation_timeout).await;
+    let config = load(&settings).await;
     if config.region().is_none() {
         return Err(ConnectError::NoRegion);
     }
@@ -87,17 +96,22 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
 ///
 /// Each client keeps a connection pool of its own: the four talk to four hosts, and the system's root certificates,
 /// which are the costly part of a TLS client, are loaded once per process by the SDK whichever way it is cut.
-async fn load(operation_timeout: Duration) -> SdkConfig {
+async fn load(settings: &Settings) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(operation_timeout)
+        .operation_timeout(settings.operation_timeout)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .load()
-        .await
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
 }
 
 /// A name for one attempt of one invocation: 128 random bits. Lambda's retries of an event share a request id, and

@@ -31,7 +31,8 @@ pub const HOOK_PREFIX: &str = "STATEFUL_ASG_HOOK_PREFIX";
 /// function's timeout by as much.
 pub const OPERATION_TIMEOUT_MS: &str = "STATEFUL_ASG_OPERATION_TIMEOUT_MS";
 
-const DEFAULT_HOOK_PREFIX: &str = "stateful-asg";
+/// What the names of our hooks begin with, unless [`HOOK_PREFIX`] says otherwise.
+pub const DEFAULT_HOOK_PREFIX: &str = "stateful-asg";
 
 /// Why a function can't start, or can't run.
 #[derive(Debug, thiserror::Error)]

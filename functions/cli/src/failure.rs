@@ -1,0 +1,78 @@
+//! Everything that keeps a command from its end, and the exit code that tells a script which kind it was.
+
+use std::io;
+use std::process::ExitCode;
+
+use volume_pool::ports::PortError;
+use volume_pool_aws::ConnectError;
+
+/// Why a command did not do what it was asked to. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There is nothing to connect to.
+    #[error("no AWS region is configured; give --region, or set AWS_REGION")]
+    NoRegion,
+    /// AWS can't be reached from here.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// A call failed in a way that may pass.
+    #[error("{call}: no answer to go by: {problem}; try again")]
+    Transient { call: &'static str, problem: String },
+    /// A call was refused.
+    #[error(
+        "{call}: refused: {problem}; check your credentials and what they may do, --region and --table"
+    )]
+    Denied { call: &'static str, problem: String },
+    /// A record can't be read.
+    #[error("record {key}: {problem}; use the version of stateful-asg that the functions have")]
+    Unreadable { key: String, problem: String },
+    /// What was named is not there.
+    #[error("{0}")]
+    Unknown(String),
+    /// The output can't be written.
+    #[error("the output can't be written: {0}")]
+    Output(io::Error),
+    /// The output could not be put into JSON.
+    #[error("the output is no JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            _ if self.is_silent() => ExitCode::SUCCESS,
+            Self::NoRegion
+            | Self::Connect(_)
+            | Self::Transient { .. }
+            | Self::Denied { .. }
+            | Self::Unreadable { .. }
+            | Self::Unknown(_)
+            | Self::Output(_)
+            | Self::Json(_) => ExitCode::from(1),
+        }
+    }
+
+    /// Whether there is nobody to tell: whoever closed the other end of a pipe does not want to read on.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoRegion => Self::NoRegion,
+            error @ (ConnectError::NoRandomness(_) | ConnectError::Name(_)) => Self::Connect(error),
+        }
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Transient { call, problem } => Self::Transient { call, problem },
+            PortError::Denied { call, problem } => Self::Denied { call, problem },
+            PortError::Unreadable { key, problem } => Self::Unreadable { key, problem },
+        }
+    }
+}
