@@ -26,10 +26,32 @@ fn line<const N: usize>(widths: &[usize; N], cells: [&str; N]) -> String {
     format!("{}\n", line.trim_end())
 }
 
-/// So many of something, as in `1 slot` and `3 slots`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+/// The line, cut where it is wider than the screen.
+pub(crate) fn cut(line: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) if line.chars().count() > width => {
+            let kept = line.chars().take(width.saturating_sub(1));
+            kept.chain(['…']).collect()
+        }
+        Some(_) | None => line.to_owned(),
+    }
+}
+
+/// Words on as many lines as the screen's width takes, all indented.
+pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    let margin = " ".repeat(indent);
+    format!("{margin}{}\n", lines.join(&format!("\n{margin}")))
 }
 
 /// How long something has lasted, in one or two units: what a person wants to know is whether it is seconds or hours.
@@ -54,6 +76,19 @@ mod tests {
         let rows = [["cassandra-0".to_owned(), "free".to_owned()], ["x".to_owned(), String::new()]];
         assert_eq!(table(["SLOT", "STATE"], &rows), "SLOT         STATE\ncassandra-0  free\nx\n");
         assert_eq!(table::<2>(["SLOT", "STATE"], &[]), "");
+    }
+
+    #[test]
+    fn what_is_too_wide_is_cut_or_wrapped() {
+        assert_eq!(cut("slot cassandra-0", Some(8)), "slot ca…");
+        assert_eq!(cut("slot", Some(4)), "slot");
+        assert_eq!(cut("slot cassandra-0", None), "slot cassandra-0");
+        let reason = "waiting for slot cassandra-0, which i-1 is letting go of";
+        assert_eq!(
+            wrapped(reason, 2, Some(32)),
+            "  waiting for slot cassandra-0,\n  which i-1 is letting go of\n"
+        );
+        assert_eq!(wrapped(reason, 2, None), format!("  {reason}\n"));
     }
 
     #[test]

@@ -3,6 +3,12 @@
 mod reading;
 mod render;
 mod view;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use clap::Args;
 use volume_pool::ids::PoolName;
@@ -19,6 +25,16 @@ use crate::session::Session;
 pub(crate) struct Arguments {
     /// The pool [default: all pools].
     pub(crate) pool: Option<PoolName>,
+    /// Show it again and again, in place, until Ctrl-C; every 2 seconds where none are given.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        conflicts_with = "json"
+    )]
+    pub(crate) watch: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -26,9 +42,13 @@ pub(crate) struct Arguments {
 
 /// Shows the pools.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let status = reading::read(session, arguments.pool.as_ref()).await?;
+    let pool = arguments.pool.as_ref();
+    if let Some(seconds) = arguments.watch {
+        return watch::run(session, pool, Duration::from_secs(seconds)).await;
+    }
+    let status = reading::read(session, pool).await?;
     if arguments.json {
         return output::json(&status);
     }
-    output::say(&render::status(&status))
+    output::say(&render::status(&status, None))
 }

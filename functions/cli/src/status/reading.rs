@@ -49,7 +49,7 @@ async fn pool(
     let whole = List::Whole(name.clone());
     let records = ports.leases.list(&whole, whole.most()).await?;
     let members = view::members(groups.unwrap_or_default());
-    let busy = view::busy(&records);
+    let busy = view::busy(&records, &members);
     let keys: Vec<Key> = busy.iter().cloned().map(Key::Claim).collect();
     let shown: Vec<_> = busy.into_iter().chain(view::outside(&records, &members)).collect();
     let (claims, volumes, instances) = join3(

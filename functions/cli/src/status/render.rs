@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use volume_pool::Timestamp;
 
 use super::view::{Member, PoolStatus, SlotStatus, Status, VolumeStatus, Waiter, ZoneStatus};
-use crate::layout::{age, count, table};
+use crate::layout::{age, cut, table, wrapped};
 
-const HEADER: [&str; 7] = ["SLOT", "STATE", "INSTANCE", "WHICH IS", "FOR", "VOLUME", "WHICH IS"];
+const HEADER: [&str; 7] =
+    ["SLOT", "STATE", "INSTANCE", "INSTANCE STATE", "FOR", "VOLUME", "VOLUME STATE"];
 
 /// In the order in which they are counted.
 const STATES: [&str; 5] = ["held", "free", "releasing", "creating", "quarantined"];
@@ -19,104 +20,96 @@ struct Line {
     below: Option<String>,
 }
 
-/// The whole status.
-pub(super) fn status(status: &Status) -> String {
+/// The whole status. On a screen of that width rows are cut, and reasons wrapped.
+pub(super) fn status(status: &Status, width: Option<usize>) -> String {
     let mut text = String::new();
     if status.pools.is_empty() {
-        text.push_str(
-            "No pool is on record, and no group is tagged stateful-asg:pool. The README says how one begins.\n",
-        );
+        let none = "No pool is on record, and no group is tagged stateful-asg:pool.";
+        text.push_str(&wrapped(none, 0, width));
     }
     for (index, pool) in status.pools.iter().enumerate() {
         if index > 0 {
             text.push('\n');
         }
-        text.push_str(&self::pool(pool, status.at));
+        text.push_str(&self::pool(pool, status.at, width));
     }
     for problem in &status.unread {
-        let _ = writeln!(text, "\nLeft out, because it can't be read: {problem}");
+        text.push('\n');
+        let problem = format!("Left out, because it can't be read: {problem}");
+        text.push_str(&wrapped(&problem, 0, width));
     }
     text
 }
 
-fn pool(pool: &PoolStatus, now: Timestamp) -> String {
-    let mut text = headline(pool);
+fn pool(pool: &PoolStatus, now: Timestamp, width: Option<usize>) -> String {
+    let mut text: String = headlines(pool).iter().map(|line| wrapped(line, 0, width)).collect();
     let lines: Vec<Line> = pool.zones.iter().flat_map(|zone| zone_lines(zone, now)).collect();
     let cells: Vec<[String; 7]> = lines.iter().map(|line| line.cells.clone()).collect();
     let shown = table(HEADER, &cells);
     let mut rows = shown.lines();
     if let Some(header) = rows.next() {
-        let _ = writeln!(text, "\n  {header}");
+        let _ = writeln!(text, "\n{}", cut(&format!("  {header}"), width));
     }
     for (row, line) in rows.zip(&lines) {
         if let Some(above) = &line.above {
-            let _ = writeln!(text, "{above}");
+            text.push_str(&wrapped(above, 0, width));
         }
-        let _ = writeln!(text, "  {row}");
+        let _ = writeln!(text, "{}", cut(&format!("  {row}"), width));
         if let Some(below) = &line.below {
-            let _ = writeln!(text, "      {below}");
+            text.push_str(&wrapped(below, 6, width));
         }
     }
-    text.push_str(&notes(pool));
+    text.push_str(&notes(pool, width));
     text
 }
 
-fn headline(pool: &PoolStatus) -> String {
-    let slots: Vec<&SlotStatus> = pool.zones.iter().flat_map(|zone| &zone.slots).collect();
+fn headlines(pool: &PoolStatus) -> Vec<String> {
+    let name = &pool.pool;
+    let slots = pool.zones.iter().flat_map(|zone| &zone.slots);
     let waiting = pool.zones.iter().map(|zone| zone.waiting.len()).sum();
-    let mut text = format!("Pool {}: {}", pool.pool, counts(&slots, waiting));
+    let mut first = format!("Pool {name}: {}", counts(slots, waiting));
     for group in &pool.groups {
-        let (name, serving, desired) = (&group.group, group.in_service, group.desired);
-        let _ = write!(text, "; group {name}: {serving} of {desired} in service");
+        let (group, serving, desired) = (&group.group, group.in_service, group.desired);
+        let _ = write!(first, "; group {group}: {serving} of {desired} in service");
     }
-    text.push('\n');
-    if pool.paused {
-        let _ = writeln!(
-            text,
-            "PAUSED: nothing of it is leased, adopted or created. To go on: stateful-asg resume {}",
-            pool.pool
-        );
-    }
-    if let Some(since) = pool.rebuilding_since {
-        let _ = writeln!(
-            text,
+    let paused = pool.paused.then(|| {
+        format!(
+            "PAUSED: nothing of it is leased, adopted or created. To go on: stateful-asg resume {name}"
+        )
+    });
+    let rebuilding = pool.rebuilding_since.map(|since| {
+        format!(
             "ITS RECORDS ARE BEING REBUILT since {since}: nothing is done by them. If that was cut off, run it again: \
-             stateful-asg rebuild {}",
-            pool.pool
-        );
-    }
-    text
+             stateful-asg rebuild {name}"
+        )
+    });
+    [Some(first), paused, rebuilding].into_iter().flatten().collect()
 }
 
-/// As in `3 slots: 2 held, 1 releasing; 1 waits`.
-fn counts(slots: &[&SlotStatus], waiting: usize) -> String {
-    let mut text = count(slots.len(), "slot");
-    let states: Vec<String> = STATES
+/// As in `2 held, 1 releasing, 1 waiting`.
+fn counts<'a>(slots: impl Iterator<Item = &'a SlotStatus>, waiting: usize) -> String {
+    let states: Vec<&str> = slots.map(|slot| slot.state).collect();
+    let mut counts: Vec<String> = STATES
         .iter()
-        .filter_map(|state| {
-            let count = slots.iter().filter(|slot| slot.state == *state).count();
-            (count > 0).then(|| format!("{count} {state}"))
-        })
+        .map(|state| (states.iter().filter(|it| *it == state).count(), state))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{count} {state}"))
         .collect();
-    if !states.is_empty() {
-        let _ = write!(text, ": {}", states.join(", "));
+    if counts.is_empty() {
+        counts.push("no slot".to_owned());
     }
-    match waiting {
-        0 => {}
-        1 => text.push_str("; 1 instance waits"),
-        several => {
-            let _ = write!(text, "; {several} instances wait");
-        }
+    if waiting > 0 {
+        counts.push(format!("{waiting} waiting"));
     }
-    text
+    counts.join(", ")
 }
 
 fn zone_lines(zone: &ZoneStatus, now: Timestamp) -> Vec<Line> {
     let mut lines: Vec<Line> = zone.slots.iter().flat_map(|slot| slot_lines(slot, now)).collect();
     lines.extend(zone.waiting.iter().map(|waiter| waiter_line(waiter, now)));
     if let Some(first) = lines.first_mut() {
-        let slots: Vec<&SlotStatus> = zone.slots.iter().collect();
-        first.above = Some(format!("{}  {}", zone.zone, counts(&slots, zone.waiting.len())));
+        let counted = counts(zone.slots.iter(), zone.waiting.len());
+        first.above = Some(format!("{}: {counted}", zone.zone));
     }
     lines
 }
@@ -178,20 +171,27 @@ fn volume_cells(volume: &VolumeStatus, several: bool) -> [String; 2] {
 }
 
 /// What belongs to no slot.
-fn notes(pool: &PoolStatus) -> String {
+fn notes(pool: &PoolStatus, width: Option<usize>) -> String {
     let mut text = String::new();
     if !pool.without_slot.is_empty() {
-        text.push_str("\nInstances of its groups that neither hold a slot nor wait for one\n");
-        for member in &pool.without_slot {
-            let (instance, which) = named(member);
-            let _ = writeln!(text, "  {instance}  {which}");
+        text.push('\n');
+        let heading = "Instances of its groups that neither hold a slot nor wait for one";
+        text.push_str(&wrapped(heading, 0, width));
+        for idle in &pool.without_slot {
+            let (instance, which) = named(&idle.member);
+            let _ = writeln!(text, "{}", cut(&format!("  {instance}  {which}"), width));
+            if let Some(reason) = &idle.reason {
+                text.push_str(&wrapped(reason, 6, width));
+            }
         }
     }
     if !pool.in_no_slot.is_empty() {
-        text.push_str("\nVolumes with its tag that belong to no slot; an available one is adopted when a launch needs it\n");
+        text.push('\n');
+        let heading = "Volumes with its tag that belong to no slot; an available one is adopted when a launch needs it";
+        text.push_str(&wrapped(heading, 0, width));
         for volume in &pool.in_no_slot {
             let [volume, shown] = volume_cells(volume, false);
-            let _ = writeln!(text, "  {volume}  {shown}");
+            let _ = writeln!(text, "{}", cut(&format!("  {volume}  {shown}"), width));
         }
     }
     text

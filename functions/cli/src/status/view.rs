@@ -36,8 +36,8 @@ pub(super) struct PoolStatus {
     pub(super) groups: Vec<GroupStatus>,
     /// Its zones, by name, with their slots and waiters.
     pub(super) zones: Vec<ZoneStatus>,
-    /// Members of its groups that neither hold a slot nor wait for one.
-    pub(super) without_slot: Vec<Member>,
+    /// Members of its groups that neither hold a slot nor wait for one, those on their way left out.
+    pub(super) without_slot: Vec<WithoutSlot>,
     /// Volumes with its tag that no slot has.
     pub(super) in_no_slot: Vec<VolumeStatus>,
 }
@@ -87,6 +87,15 @@ pub(super) struct Member {
     pub(super) ec2: Option<String>,
 }
 
+/// A member of a group that neither holds a slot nor waits for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct WithoutSlot {
+    #[serde(flatten)]
+    pub(super) member: Member,
+    /// Why its lifecycle action still waits, by the last look at it, where one does.
+    pub(super) reason: Option<String>,
+}
+
 /// Who waits for a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Waiter {
@@ -127,8 +136,12 @@ pub(super) fn members(groups: &[GroupView]) -> BTreeMap<&InstanceId, &GroupInsta
     groups.iter().flat_map(|group| &group.members).collect()
 }
 
-/// The instances that have claims to look at: they wait, let go of a slot, or have one created.
-pub(super) fn busy(records: &[Record]) -> BTreeSet<InstanceId> {
+/// The instances that have claims to look at: they wait in a hook or for a slot, let go of one, or have one created.
+pub(super) fn busy(
+    records: &[Record],
+    members: &BTreeMap<&InstanceId, &GroupInstance>,
+) -> BTreeSet<InstanceId> {
+    let in_hook = members.iter().filter(|(_, shown)| in_hook(shown)).map(|(id, _)| (*id).clone());
     let busy = records.iter().filter_map(|record| match record {
         Record::Waiting(mark) => Some(mark.instance.clone()),
         Record::Slot(slot) => match &slot.state {
@@ -138,7 +151,22 @@ pub(super) fn busy(records: &[Record]) -> BTreeSet<InstanceId> {
         },
         _ => None,
     });
-    busy.collect()
+    busy.chain(in_hook).collect()
+}
+
+fn in_hook(shown: &GroupInstance) -> bool {
+    use LifecycleState as A;
+    matches!(shown.state, A::PendingWait | A::WarmedPendingWait | A::TerminatingWait)
+}
+
+/// Whether it is between two states, and nothing is to be said of it yet or any more.
+fn on_its_way(shown: &GroupInstance) -> bool {
+    use LifecycleState as A;
+    shown.state.is_parked()
+        || matches!(
+            shown.state,
+            A::Pending | A::PendingProceed | A::Terminating | A::TerminatingProceed
+        )
 }
 
 /// The holders that no enrolled group shows.
@@ -208,7 +236,7 @@ fn without_slot(
     slots: &[Slot],
     waiting: &[WaitingMark],
     seen: &Seen<'_>,
-) -> Vec<Member> {
+) -> Vec<WithoutSlot> {
     let claimants = slots.iter().filter_map(|slot| match &slot.state {
         SlotState::Creating { claimant, .. } => Some(claimant),
         SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
@@ -219,8 +247,15 @@ fn without_slot(
     groups
         .iter()
         .flat_map(|group| &group.members)
-        .filter(|(instance, shown)| !known.contains(instance) && !shown.state.is_parked())
-        .map(|(instance, _)| member(instance, seen))
+        .filter(|(instance, shown)| !known.contains(instance) && !on_its_way(shown))
+        .map(|(instance, shown)| {
+            let claim = claim(instance, seen).filter(|_| in_hook(shown));
+            let reason = claim.map(|claim| claim.reason.clone());
+            WithoutSlot {
+                member: member(instance, seen),
+                reason: reason.filter(|it| !it.is_empty()),
+            }
+        })
         .collect()
 }
 
