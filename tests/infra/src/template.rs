@@ -1,6 +1,6 @@
 //! A template of `CloudFormation` as JSON: YAML's short forms of functions, as in `!Sub`, become their long ones.
 
-use saphyr::{LoadableYamlNode, Scalar, Tag, Yaml};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Value, json};
 
 use crate::{Failure, text};
@@ -8,9 +8,16 @@ use crate::{Failure, text};
 /// The template of this name in `infra/`.
 pub fn load(name: &str) -> Result<Value, Failure> {
     let text = text(&format!("infra/{name}"))?;
-    let documents = Yaml::load_from_str(&text).map_err(|error| format!("{name}: {error}"))?;
-    let document = documents.first().ok_or_else(|| format!("{name} is empty"))?;
-    json(document).map_err(|problem| format!("{name}: {problem}").into())
+    let mut parser = Parser::new_from_str(&text);
+    loop {
+        match next(&mut parser)? {
+            Event::StreamStart | Event::DocumentStart(_) => {}
+            first => {
+                return node(first, &mut parser)
+                    .map_err(|problem| format!("{name}: {problem}").into());
+            }
+        }
+    }
 }
 
 /// The properties of all resources of a type, by their logical names.
@@ -26,29 +33,47 @@ pub fn resources<'a>(
         .map(|(name, resource)| (name.as_str(), resource.get("Properties").unwrap_or(&Value::Null)))
 }
 
-fn json(node: &Yaml<'_>) -> Result<Value, String> {
-    Ok(match node {
-        Yaml::Value(scalar) => match scalar {
-            Scalar::Null => Value::Null,
-            Scalar::Boolean(value) => json!(value),
-            Scalar::Integer(value) => json!(value),
-            Scalar::FloatingPoint(value) => json!(value.into_inner()),
-            Scalar::String(value) => json!(value),
-        },
-        Yaml::Sequence(items) => Value::Array(items.iter().map(json).collect::<Result<_, _>>()?),
-        Yaml::Mapping(entries) => {
-            let mut object = Map::new();
-            for (key, value) in entries {
-                let key = key.as_str().ok_or_else(|| format!("{key:?} is no name"))?;
-                object.insert(key.to_owned(), json(value)?);
+fn next<'a>(parser: &mut Parser<'a, StrInput<'a>>) -> Result<Event<'a>, Failure> {
+    let (event, _) = parser.next_event().ok_or("it ends too soon")??;
+    Ok(event)
+}
+
+/// The node that begins with this event.
+fn node<'a>(first: Event<'a>, parser: &mut Parser<'a, StrInput<'a>>) -> Result<Value, Failure> {
+    let (value, tag) = match first {
+        Event::Scalar(text, style, _, tag) => (scalar(&text, style), tag),
+        Event::SequenceStart(_, tag) => {
+            let mut items = Vec::new();
+            loop {
+                match next(parser)? {
+                    Event::SequenceEnd => break,
+                    first => items.push(node(first, parser)?),
+                }
             }
-            Value::Object(object)
+            (Value::Array(items), tag)
         }
-        Yaml::Tagged(tag, inner) => function(tag, &json(inner)?),
-        Yaml::Representation(..) | Yaml::Alias(_) | Yaml::BadValue => {
-            return Err(format!("{node:?} is nothing that CloudFormation takes"));
+        Event::MappingStart(_, tag) => {
+            let mut entries = Map::new();
+            loop {
+                let key = match next(parser)? {
+                    Event::MappingEnd => break,
+                    Event::Scalar(key, ..) => key.into_owned(),
+                    other => return Err(format!("{other:?} is no name").into()),
+                };
+                let first = next(parser)?;
+                entries.insert(key, node(first, parser)?);
+            }
+            (Value::Object(entries), tag)
         }
-    })
+        other => return Err(format!("{other:?} is nothing that a template has").into()),
+    };
+    Ok(tag.map_or(value.clone(), |tag| function(&tag, &value)))
+}
+
+/// Plain text may be a number or a switch; what is quoted or written as a block is text.
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    let plain = (style == ScalarStyle::Plain).then(|| serde_json::from_str(text).ok()).flatten();
+    plain.unwrap_or_else(|| json!(text))
 }
 
 /// A function in its long form. `!GetAtt a.b` takes a list there.
