@@ -6,13 +6,15 @@ use serde_json::Value;
 use volume_pool::Timestamp;
 use volume_pool::event::Event;
 use volume_pool_aws::function::{Function, FunctionError, Trigger};
+use volume_pool_aws::metrics::FunctionName;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
-    let function =
-        Function::start(|name| std::env::var(name).ok()).await.inspect_err(|problem| {
+    let function = Function::start(FunctionName::Reconcile, |name| std::env::var(name).ok())
+        .await
+        .inspect_err(|problem| {
             tracing::error!(problem = %problem, "the function can't start");
         })?;
     run(service_fn(|event| async { handle(&function, event).await.map_err(|error| told(&error)) }))

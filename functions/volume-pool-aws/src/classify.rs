@@ -6,38 +6,45 @@
 
 use std::error::Error;
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::CancellationReason;
+use aws_sdk_dynamodb::types::error::{
+    ProvisionedThroughputExceededException, RequestLimitExceeded, ThrottlingException,
+};
 use volume_pool::ports::{Answer, PortError, Refusal};
 
-/// Codes that say: later. Throttling has a code of its own in each service ("Error codes for the Amazon EC2 API",
-/// "Common Errors" of Auto Scaling and of DynamoDB).
-const TRANSIENT_CODES: &[&str] = &[
+/// Codes that say: not so many at a time. Throttling has a code of its own in each service ("Error codes for the Amazon
+/// EC2 API", "Common Errors" of Auto Scaling and of DynamoDB).
+const THROTTLING_CODES: &[&str] = &[
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
-    "InternalError",
-    "InternalFailure",
-    "InternalServerError",
     "LimitExceededException",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
-    "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "ResourceContention",
-    "ResourceContentionFault",
-    "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottledException",
     "ThrottlingException",
     "TooManyRequestsException",
+];
+
+/// Codes that say: later, for another reason.
+const TRANSIENT_CODES: &[&str] = &[
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "ReplicatedWriteConflictException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ResourceContention",
+    "ResourceContentionFault",
+    "ServiceUnavailable",
     "TransactionConflictException",
     "TransactionInProgressException",
     "Unavailable",
@@ -162,6 +169,24 @@ pub(crate) fn table_exists(error: &SdkError<CreateTableError>) -> bool {
     error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception)
 }
 
+/// Whether an operation failed because AWS throttled it. An interceptor sees errors without their type: what is not
+/// modelled is found beneath it, as the SDK read it from the reply; of the four services DynamoDB alone models throttling.
+pub(crate) fn throttled(error: &(impl Error + 'static)) -> bool {
+    let Some(cause) = error.source() else { return false };
+    let code = if let Some(metadata) = cause.downcast_ref::<ErrorMetadata>() {
+        metadata.code()
+    } else if let Some(modelled) = cause.downcast_ref::<ThrottlingException>() {
+        modelled.meta().code()
+    } else if let Some(modelled) = cause.downcast_ref::<ProvisionedThroughputExceededException>() {
+        modelled.meta().code()
+    } else if let Some(modelled) = cause.downcast_ref::<RequestLimitExceeded>() {
+        modelled.meta().code()
+    } else {
+        None
+    };
+    code.is_some_and(|code| THROTTLING_CODES.contains(&code))
+}
+
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
     error.code()
 }
@@ -196,7 +221,8 @@ fn refused(code: Option<&str>, message: Option<&str>, status: u16) -> Meaning {
     let code = code.unwrap_or("no code");
     let message = message.unwrap_or("no message");
     let text = format!("{code}: {message}");
-    if TRANSIENT_CODES.contains(&code) || status >= 500 || status == 429 {
+    let later = THROTTLING_CODES.contains(&code) || TRANSIENT_CODES.contains(&code);
+    if later || status >= 500 || status == 429 {
         return Meaning::Transient(text);
     }
     if DENIED_CODES.contains(&code) {

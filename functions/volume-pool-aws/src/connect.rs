@@ -13,6 +13,7 @@ use volume_pool::ids::{InvalidId, InvocationId};
 use volume_pool::ports::Ports;
 
 use crate::auto_scaling::AutoScaling;
+use crate::calls::CallCount;
 use crate::clock::SystemClock;
 use crate::dynamodb::LeaseTable;
 use crate::ec2::Ec2;
@@ -35,7 +36,7 @@ const ATTEMPTS: u32 = 3;
 pub type AwsPorts = Ports<Ec2, AutoScaling, Ssm, LeaseTable, SystemClock>;
 
 /// What [`connect`] needs to know that the SDK does not read from the environment by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The name of the lease table.
     pub table: String,
@@ -45,6 +46,8 @@ pub struct Settings {
     pub region: Option<String>,
     /// The profile of the AWS configuration files, where it is not the environment's.
     pub profile: Option<String>,
+    /// What counts the calls.
+    pub calls: CallCount,
 }
 
 impl Settings {
@@ -55,6 +58,7 @@ impl Settings {
             operation_timeout: OPERATION_TIMEOUT,
             region: None,
             profile: None,
+            calls: CallCount::default(),
         }
     }
 }
@@ -80,11 +84,17 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
     if config.region().is_none() {
         return Err(ConnectError::NoRegion);
     }
+    let Settings { table, calls, .. } = settings;
+    let ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(calls.clone());
+    let auto_scaling =
+        aws_sdk_autoscaling::config::Builder::from(&config).interceptor(calls.clone());
+    let ssm = aws_sdk_ssm::config::Builder::from(&config).interceptor(calls.clone());
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(calls);
     Ok(Ports {
-        volumes: Ec2::new(aws_sdk_ec2::Client::new(&config)),
-        actions: AutoScaling::new(aws_sdk_autoscaling::Client::new(&config)),
-        commands: Ssm::new(aws_sdk_ssm::Client::new(&config)),
-        leases: LeaseTable::new(aws_sdk_dynamodb::Client::new(&config), settings.table),
+        volumes: Ec2::new(aws_sdk_ec2::Client::from_conf(ec2.build())),
+        actions: AutoScaling::new(aws_sdk_autoscaling::Client::from_conf(auto_scaling.build())),
+        commands: Ssm::new(aws_sdk_ssm::Client::from_conf(ssm.build())),
+        leases: LeaseTable::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), table),
         clock: SystemClock,
     })
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,9 +21,11 @@ use volume_pool::shell::{self, CallMade, Report};
 use volume_pool::sweep::{self, Found};
 use volume_pool::{Allowance, Timestamp};
 
+use crate::calls::CallCount;
 use crate::connect::{
     AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, new_invocation,
 };
+use crate::metrics::{FunctionName, Measured, embedded};
 
 /// The variable that names the lease table.
 pub const TABLE: &str = "STATEFUL_ASG_TABLE";
@@ -74,7 +78,9 @@ impl FunctionError {
 /// A function, as long as its execution environment lives.
 #[derive(Debug)]
 pub struct Function {
+    name: FunctionName,
     ports: AwsPorts,
+    calls: CallCount,
     hook_prefix: String,
     operation_timeout: Duration,
 }
@@ -102,14 +108,19 @@ enum Turn {
 
 impl Function {
     /// Reads the environment and connects. `variable` gives a variable's value.
-    pub async fn start(variable: impl Fn(&str) -> Option<String>) -> Result<Self, FunctionError> {
+    pub async fn start(
+        name: FunctionName,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, FunctionError> {
         let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let table = given(TABLE).ok_or(FunctionError::NoTable)?;
         let operation_timeout =
             given(OPERATION_TIMEOUT_MS).map_or(Ok(OPERATION_TIMEOUT), millis)?;
-        let ports = connect(Settings { operation_timeout, ..Settings::new(table) }).await?;
+        let settings = Settings { operation_timeout, ..Settings::new(table) };
+        let calls = settings.calls.clone();
+        let ports = connect(settings).await?;
         let hook_prefix = given(HOOK_PREFIX).unwrap_or_else(|| DEFAULT_HOOK_PREFIX.to_owned());
-        Ok(Self { ports, hook_prefix, operation_timeout })
+        Ok(Self { name, ports, calls, hook_prefix, operation_timeout })
     }
 
     /// Reads an event. What is not for us, or is malformed, is logged and done with: to try it again would change
@@ -123,6 +134,9 @@ impl Function {
             Ok(event) => Some(event),
             Err(problem) => {
                 error!(alarm = "malformed-event", problem = %problem, "event ignored");
+                let mut measured = Measured::default();
+                measured.malformed_event();
+                self.tell(measured);
                 None
             }
         }
@@ -134,13 +148,19 @@ impl Function {
     pub async fn reconcile(&self, deadline: Timestamp) -> Result<(), FunctionError> {
         let began = self.ports.clock.now();
         let swept = shell::sweep(&self.ports).await;
-        for problem in &swept.failures {
+        let pools = swept.pools.iter().map(|pool| pool.name.clone());
+        let queues = shell::queues(pools, &self.ports).await;
+        for problem in swept.failures.iter().chain(&queues.failures) {
             error!(problem = %problem, "part of the sweep can't be read");
         }
         for alarm in swept.alarms() {
             error!(alarm = alarm.name(), problem = %alarm, "a person is needed");
         }
-        let plan = swept.plan(self.ports.clock.now());
+        let now = self.ports.clock.now();
+        let mut measured = Measured::default();
+        measured.sweep(&swept, &queues, now);
+        let measured = Mutex::new(measured);
+        let plan = swept.plan(now);
         let kept_alive = shell::keep_alive(plan.keep_alive, &self.hook_prefix, &self.ports).await;
         let mut kinds: BTreeMap<Found, usize> = BTreeMap::new();
         for (_, found) in &plan.instances {
@@ -152,12 +172,15 @@ impl Function {
         let turns: Vec<Turn> = instances.chain(plan.slots.into_iter().map(Turn::Slot)).collect();
         let found = turns.len();
         let last = sweep::last_turn(began, deadline);
-        let ended = shell::in_turns(turns, &self.ports.clock, last, |turn| async move {
-            match turn {
-                Turn::Instance(instance, found) => {
-                    self.run(instance, Trigger::Found(found), deadline).await.is_ok()
+        let ended = shell::in_turns(turns, &self.ports.clock, last, |turn| {
+            let measured = &measured;
+            async move {
+                match turn {
+                    Turn::Instance(instance, found) => {
+                        self.run_found(instance, found, deadline, measured).await
+                    }
+                    Turn::Slot(slot) => self.inspect(slot, measured).await,
                 }
-                Turn::Slot(slot) => self.inspect(slot).await,
             }
         })
         .await;
@@ -183,6 +206,7 @@ impl Function {
             duration_ms = millis_of(self.ports.clock.now().since(began)),
             "reconciled"
         );
+        self.tell(measured.into_inner().unwrap_or_else(PoisonError::into_inner));
         let blind = swept.open.is_none() || swept.groups.is_none();
         match swept.failures.into_iter().next().filter(|_| blind) {
             Some(problem) => Err(problem.into()),
@@ -191,10 +215,11 @@ impl Function {
     }
 
     /// Takes a closer look at a free slot; answers whether it came to a conclusion.
-    async fn inspect(&self, slot: SlotId) -> bool {
+    async fn inspect(&self, slot: SlotId, measured: &Mutex<Measured>) -> bool {
         let mut inspection = Inspection::new(slot);
         let ending = shell::inspect(&mut inspection, &self.ports).await;
         let slot = inspection.slot();
+        with(measured, |measured| measured.alarms(inspection.alarms()));
         for alarm in inspection.alarms() {
             error!(alarm = alarm.name(), slot = %slot, problem = %alarm, "a person is needed");
         }
@@ -207,13 +232,48 @@ impl Function {
         }
     }
 
-    /// Runs the loop for one instance and writes its log line. An error asks Lambda to try the event again.
+    /// Runs the loop for an instance that a sweep has found; answers whether it came to a conclusion.
+    async fn run_found(
+        &self,
+        instance: InstanceId,
+        found: Found,
+        deadline: Timestamp,
+        measured: &Mutex<Measured>,
+    ) -> bool {
+        let Ok(report) = self.run_loop(instance, Trigger::Found(found), deadline).await else {
+            return false;
+        };
+        with(measured, |measured| {
+            measured.loops(&report.loops);
+            measured.healed(&report.loops);
+        });
+        !matches!(report.ending, Ending::Failed(_))
+    }
+
+    /// Runs the loop for one instance and writes its log line and its metrics. An error asks Lambda to try the event
+    /// again.
     pub async fn run(
         &self,
         instance: InstanceId,
         trigger: Trigger,
         deadline: Timestamp,
     ) -> Result<(), FunctionError> {
+        let report = self.run_loop(instance, trigger, deadline).await?;
+        let mut measured = Measured::default();
+        measured.loops(&report.loops);
+        self.tell(measured);
+        match report.ending {
+            Ending::Settled | Ending::WorkLeft | Ending::Busy => Ok(()),
+            Ending::Failed(error) => Err(error.into()),
+        }
+    }
+
+    async fn run_loop(
+        &self,
+        instance: InstanceId,
+        trigger: Trigger,
+        deadline: Timestamp,
+    ) -> Result<Report, FunctionError> {
         let began = self.ports.clock.now();
         let mut subject = Subject {
             instance,
@@ -239,14 +299,27 @@ impl Function {
         };
         let allowance =
             Allowance::until(new_invocation()?, began, deadline, self.operation_timeout);
-        let report = shell::run(subject.clone(), allowance, &self.ports).await;
+        // Boxed, because the futures above and beneath it together are nested deeper than the compiler follows.
+        let report = Box::pin(shell::run(subject.clone(), allowance, &self.ports)).await;
         let took = self.ports.clock.now().since(began);
         log(name, &subject, &report, took);
-        match report.ending {
-            Ending::Settled | Ending::WorkLeft | Ending::Busy => Ok(()),
-            Ending::Failed(error) => Err(error.into()),
+        Ok(report)
+    }
+
+    /// Writes the metrics of an invocation, as lines of their own: what wraps log lines would hide them.
+    fn tell(&self, mut measured: Measured) {
+        measured.calls(self.calls.take());
+        let lines = embedded::lines(self.name, measured, self.ports.clock.now());
+        let mut log = std::io::stdout().lock();
+        for line in lines {
+            // Nobody could be told that the log can't be written.
+            let _ = writeln!(log, "{line}");
         }
     }
+}
+
+fn with(measured: &Mutex<Measured>, note: impl FnOnce(&mut Measured)) {
+    note(&mut measured.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 fn millis_of(duration: Duration) -> u64 {

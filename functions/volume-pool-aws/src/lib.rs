@@ -5,6 +5,7 @@
 //! again, or guesses at an answer that it could not read.
 
 pub mod auto_scaling;
+pub mod calls;
 mod classify;
 pub mod clock;
 pub mod connect;

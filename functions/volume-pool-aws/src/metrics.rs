@@ -3,6 +3,14 @@
 //!
 //! Dimensions are closed sets: the two functions, and the pools with their zones. Instances, volumes and actions have no
 //! series of their own; the log has a line for each.
+//!
+//! [`Measured`] makes values of what the functions have done and seen, [`embedded`] makes lines of those that `CloudWatch`
+//! takes out of the log.
+
+pub mod embedded;
+mod measured;
+
+pub use measured::{Measured, Values};
 
 /// The namespace of all of them.
 pub const NAMESPACE: &str = "StatefulAsg";
@@ -13,6 +21,25 @@ pub const FUNCTION: &str = "Function";
 pub const POOL: &str = "Pool";
 /// The dimension whose value is a zone's name.
 pub const ZONE: &str = "Zone";
+
+/// Which of the two functions measures: the value of [`FUNCTION`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionName {
+    /// The one that answers lifecycle actions.
+    Lifecycle,
+    /// The one that comes back to what is open.
+    Reconcile,
+}
+
+impl FunctionName {
+    /// As the dimension has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

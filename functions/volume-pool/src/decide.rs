@@ -428,6 +428,13 @@ fn complete(seen: &Observation, action: Action, result: ActionResult, reason: Re
 }
 
 impl Decision {
+    /// Whether it leaves a launch waiting for a person: kept alive, with an alarm that says what for.
+    pub fn holds_launch(&self) -> bool {
+        let waiting = matches!(&self.step, Step::Rest { work_left: true, heartbeat: Some(action) }
+            if action.transition == Transition::Launching);
+        waiting && self.alarms.iter().any(Alarm::holds_launch)
+    }
+
     fn with_alarm(mut self, alarm: Option<Alarm>) -> Self {
         self.alarms.extend(alarm);
         self

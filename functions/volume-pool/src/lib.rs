@@ -26,6 +26,7 @@ pub mod lease_tag;
 pub mod observation;
 pub mod policy;
 pub mod ports;
+pub mod queues;
 pub mod rebuild;
 pub mod record;
 pub mod report;

@@ -1,18 +1,22 @@
-//! What was done and why, for the one wide log line of an invocation.
+//! What was done and why, for the one wide log line of an invocation and for its metrics.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::action::ActionResult;
 use crate::decide::{Alarm, Look, Reason, Step};
 use crate::ids::SlotId;
+use crate::record::Place;
 
 /// What one loop did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Journal {
     /// The slot that it was about last.
     pub slot: Option<SlotId>,
+    /// The pool and zone of that slot, or of the queue that the instance stood in.
+    pub place: Option<Place>,
     /// Its steps, in order.
     pub steps: Vec<StepTaken>,
     /// What a person must know of, each once.
@@ -23,8 +27,18 @@ pub struct Journal {
     pub failures: Vec<String>,
     /// How often another invocation was faster.
     pub lost_races: u32,
+    /// How often it was so in leasing a slot.
+    pub lost_leases: u32,
+    /// How many transactions were made and calls accepted that bring something forward; guards and heartbeats do not.
+    pub changes: u32,
+    /// Whether it leaves a launch waiting for a person.
+    pub held: bool,
     /// The answer that Auto Scaling took.
     pub answered: Option<ActionResult>,
+    /// How long the action had waited for it, since it was first taken up.
+    pub answered_after: Option<Duration>,
+    /// How long the launch that goes on with a slot had been without it although it was free.
+    pub reattached_after: Option<Duration>,
 }
 
 impl Journal {

@@ -1,6 +1,7 @@
 //! The shell: carries the machine's requests out over the ports. The only async code of the domain, and no decision
 //! in it.
 
+mod queueing;
 mod rebuilding;
 mod sweeping;
 
@@ -16,6 +17,7 @@ use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::request::{Ending, Request, Response};
 
+pub use queueing::queues;
 pub use rebuilding::rebuild;
 pub use sweeping::{in_turns, inspect, keep_alive, sweep};
 

@@ -1,6 +1,7 @@
 //! .
 pub mod api;
 pub mod cloud;
+pub mod embedded_metrics;
 pub mod gate;
 pub mod in_process;
 mod lambda;

@@ -1,10 +1,11 @@
 use aws_sdk_autoscaling::operation::complete_lifecycle_action::CompleteLifecycleActionError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::error::{
-    ConditionalCheckFailedException, TransactionCanceledException,
+    ConditionalCheckFailedException, ResourceNotFoundException, TransactionCanceledException,
 };
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::ErrorMetadata;
+use aws_sdk_ec2::operation::describe_volumes::DescribeVolumesError;
 use aws_sdk_ec2::operation::detach_volume::DetachVolumeError;
 
 use super::*;
@@ -221,4 +222,25 @@ fn modelled_errors_of_dynamodb_are_known_without_their_code() {
     assert_eq!(cancellation(&cancelled), Some([reason].as_slice()));
     let timeout = SdkError::timeout_error("too late");
     assert_eq!(cancellation(&timeout), None);
+}
+
+#[test]
+fn throttling_is_told_from_other_errors_whoever_models_it() {
+    let unmodelled = |code| DescribeVolumesError::generic(metadata(code, "no"));
+    assert!(throttled(&unmodelled("RequestLimitExceeded")));
+    assert!(throttled(&unmodelled("Throttling")));
+    assert!(!throttled(&unmodelled("InvalidVolume.NotFound")));
+    assert!(!throttled(&unmodelled("InternalError")));
+    let meta = metadata("ThrottlingException", "no");
+    let modelled = ThrottlingException::builder().meta(meta).build();
+    assert!(throttled(&GetItemError::ThrottlingException(modelled)));
+    let meta = metadata("ProvisionedThroughputExceededException", "no");
+    let modelled = ProvisionedThroughputExceededException::builder().meta(meta).build();
+    assert!(throttled(&GetItemError::ProvisionedThroughputExceededException(modelled)));
+    let meta = metadata("RequestLimitExceeded", "no");
+    let modelled = RequestLimitExceeded::builder().meta(meta).build();
+    assert!(throttled(&GetItemError::RequestLimitExceeded(modelled)));
+    let meta = metadata("ResourceNotFoundException", "no");
+    let modelled = ResourceNotFoundException::builder().meta(meta).build();
+    assert!(!throttled(&GetItemError::ResourceNotFoundException(modelled)));
 }

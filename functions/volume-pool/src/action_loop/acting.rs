@@ -1,6 +1,7 @@
 //! Decide, and carry one step out; what its answer means.
 
 use super::{ActionLoop, After, State};
+use crate::action::{ActionResult, Transition};
 use crate::answers::Next;
 use crate::decide::{Decision, Effect, Look, Step, decide};
 use crate::ids::{CommandId, VolumeId, VolumeName};
@@ -13,7 +14,9 @@ use crate::transition::{Transaction, Write};
 
 impl ActionLoop {
     pub(super) fn act(&mut self, now: Timestamp) -> Request {
-        let Decision { step, reason, alarms } = decide(&self.subject, &self.seen, now);
+        let decision = decide(&self.subject, &self.seen, now);
+        self.journal.held = decision.holds_launch();
+        let Decision { step, reason, alarms } = decision;
         self.journal.alarms.extend(alarms);
         if now >= self.allowance.stop_at && !matches!(step, Step::Rest { .. }) {
             self.journal.steps.push(StepTaken::out_of_time(&reason));
@@ -80,11 +83,13 @@ impl ActionLoop {
             Commit::Conflict => {
                 if transaction.name == "lease" {
                     self.seen.answers.lost_races += 1;
+                    self.journal.lost_leases += 1;
                 }
                 self.journal.lost_races += 1;
                 self.start_over(now)
             }
             Commit::Committed => {
+                self.journal.changes += 1;
                 self.remember(transaction);
                 self.progressed();
                 match transaction.name {
@@ -120,14 +125,18 @@ impl ActionLoop {
         answer: Result<(), Refusal>,
         now: Timestamp,
     ) -> Request {
-        if let Err(refusal) = &answer {
-            self.journal.refusals.push(format!("{}: {refusal}", effect.call()));
+        match &answer {
+            Ok(()) if !matches!(effect, Effect::Heartbeat(_)) => self.journal.changes += 1,
+            Ok(()) => {}
+            Err(refusal) => {
+                self.journal.refusals.push(format!("{}: {refusal}", effect.call()));
+            }
         }
         let completes = matches!(effect, Effect::Complete(..)) && answer.is_ok();
         let next = self.seen.answers.note(effect, answer, now);
         if completes {
             // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
-            self.journal.answered = self.seen.answers.completed.as_ref().map(|(_, result)| *result);
+            self.note_answered(now);
             let leaving = matches!(self.phase(), Phase::Leaving { .. } | Phase::Creating { .. });
             let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
             return self.prepare_rest(leaving, None, why);
@@ -135,6 +144,23 @@ impl ActionLoop {
         match next {
             Next::ObserveLater => self.pause(After::Observe),
             Next::Observe => self.describe(),
+        }
+    }
+
+    /// Auto Scaling has taken the answer: how long that took, for the metrics.
+    fn note_answered(&mut self, now: Timestamp) {
+        let Some((action, result)) = &self.seen.answers.completed else { return };
+        self.journal.answered = Some(*result);
+        let Some(claim) = &self.claim else { return };
+        let began = claim.began(action);
+        self.journal.answered_after = Some(now.since(began));
+        if action.transition == Transition::Launching
+            && *result == ActionResult::Continue
+            && matches!(claim.phase, Phase::Leased { .. })
+        {
+            // A slot may have lain free for long before anybody wanted it.
+            let released_at = self.slot.as_ref().and_then(|slot| slot.released_at);
+            self.journal.reattached_after = released_at.map(|at| now.since(at.max(began)));
         }
     }
 
@@ -151,8 +177,9 @@ impl ActionLoop {
         name: VolumeName,
         answer: Result<VolumeId, Refusal>,
     ) -> Request {
-        if let Err(refusal) = &answer {
-            self.journal.refusals.push(format!("ec2:CreateVolume: {refusal}"));
+        match &answer {
+            Ok(_) => self.journal.changes += 1,
+            Err(refusal) => self.journal.refusals.push(format!("ec2:CreateVolume: {refusal}")),
         }
         self.seen.answers.note_created(name, answer);
         self.describe()
@@ -160,8 +187,9 @@ impl ActionLoop {
 
     /// A command was sent, or refused.
     pub(super) fn sent(&mut self, answer: Result<CommandId, Refusal>) -> Request {
-        if let Err(refusal) = &answer {
-            self.journal.refusals.push(format!("ssm:SendCommand: {refusal}"));
+        match &answer {
+            Ok(_) => self.journal.changes += 1,
+            Err(refusal) => self.journal.refusals.push(format!("ssm:SendCommand: {refusal}")),
         }
         self.seen.answers.note_sent(answer);
         self.describe()

@@ -190,8 +190,12 @@ impl ActionLoop {
         }
         self.seen.claim.clone_from(&self.claim);
         self.seen.slot.clone_from(&self.slot);
+        let queued = self.claim.as_ref().and_then(Claim::waits);
         if let Some(slot) = &self.slot {
             self.journal.slot = Some(slot.id.clone());
+            self.journal.place = Some(slot.place());
+        } else if let Some((place, _)) = queued {
+            self.journal.place = Some(place.clone());
         }
         let pool = records.values().find_map(|record| match record {
             Record::Pool(pool) => Some(pool.clone()),
@@ -199,7 +203,6 @@ impl ActionLoop {
         });
         let rebuilding = pool.as_ref().filter(|pool| pool.rebuilding.is_some());
         self.seen.rebuilding = rebuilding.map(|pool| pool.name.clone());
-        let queued = self.claim.as_ref().and_then(Claim::waits);
         self.seen.zone =
             queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
         self.seen.group = records.values().find_map(|record| match record {

@@ -644,4 +644,39 @@ impl Alarm {
             Self::RecordsDisagree => "records-disagree",
         }
     }
+
+    /// Whether a launch that waits with this alarm waits for a person to do something, and not for what comes by itself.
+    pub const fn holds_launch(&self) -> bool {
+        match self {
+            Self::PolicyFault { .. }
+            | Self::TwoLaunchHooks { .. }
+            | Self::PoolTagDiffers { .. }
+            | Self::AttachRefused { .. }
+            | Self::StaleSlots { .. }
+            | Self::TagsRefused
+            | Self::PoolUnknown { .. }
+            | Self::RecordsOutdated { .. }
+            | Self::Rebuilding { .. }
+            | Self::NoSlot { .. }
+            | Self::LaunchesFirst { .. }
+            | Self::CreationFailed { .. }
+            | Self::NothingToCreateFrom { .. }
+            | Self::WaitTimedOut { .. }
+            | Self::HolderSlow { .. }
+            | Self::RetainedHolder { .. }
+            | Self::ParkedHolder { .. }
+            | Self::AbandonBreaker { .. }
+            | Self::RecordsDisagree => true,
+            Self::GroupNotTagged { .. }
+            | Self::Quarantined { .. }
+            | Self::SetApart { .. }
+            | Self::NotAdopted { .. }
+            | Self::InServiceWithoutSlot
+            | Self::VolumeMissing { .. }
+            | Self::VolumeAstray { .. }
+            | Self::PoolTagLost { .. }
+            | Self::LaunchGivenUp { .. }
+            | Self::DocumentFailed { .. } => false,
+        }
+    }
 }

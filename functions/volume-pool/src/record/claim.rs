@@ -162,6 +162,17 @@ impl Claim {
         self.action_at.unwrap_or(self.opened_at)
     }
 
+    /// Since when `action` has waited, as far as is on record. One that was found without its event, and answered at once,
+    /// is not on record yet: since the work for it began.
+    pub fn began(&self, action: &Action) -> Timestamp {
+        let recorded = self.action.as_ref().filter(|_| self.answered.is_none());
+        if recorded.is_some_and(|known| known.may_be(action)) {
+            self.taken_up()
+        } else {
+            self.opened_at
+        }
+    }
+
     /// The invocation that must be left alone at `now`, if it is not `me`.
     pub fn guarded_by_other(&self, me: &InvocationId, now: Timestamp) -> Option<&Guard> {
         self.guard.as_ref().filter(|guard| guard.invocation != *me && now < guard.until)

@@ -60,6 +60,10 @@ pub enum List {
     EveryFree(PoolName),
     /// The slots of a pool that are set apart, in all its zones.
     EveryApart(PoolName),
+    /// The waiting claims of a pool, in all its zones.
+    EveryWaiting(PoolName),
+    /// The slots of a pool that are being released, in all its zones.
+    EveryComing(PoolName),
     /// All that stands in a pool's partition: its record, its slots and their marks.
     Whole(PoolName),
     /// Every claim with work left.
@@ -124,6 +128,8 @@ impl List {
             Self::EveryHeld(pool)
             | Self::EveryFree(pool)
             | Self::EveryApart(pool)
+            | Self::EveryWaiting(pool)
+            | Self::EveryComing(pool)
             | Self::Whole(pool) => {
                 format!("POOL#{pool}")
             }
@@ -142,6 +148,8 @@ impl List {
             Self::EveryHeld(_) => "HELD#".to_owned(),
             Self::EveryFree(_) => "FREE#".to_owned(),
             Self::EveryApart(_) => "APART#".to_owned(),
+            Self::EveryWaiting(_) => "WAIT#".to_owned(),
+            Self::EveryComing(_) => "COMING#".to_owned(),
             Self::Whole(_) | Self::Open | Self::Pools => String::new(),
         }
     }
@@ -155,6 +163,8 @@ impl List {
             | Self::EveryHeld(_)
             | Self::EveryFree(_)
             | Self::EveryApart(_)
+            | Self::EveryWaiting(_)
+            | Self::EveryComing(_)
             | Self::Whole(_)
             | Self::Open
             | Self::Pools => usize::MAX,

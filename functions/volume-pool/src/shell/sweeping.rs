@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 
 /// How many pools are read, and how many hooks and heartbeats are sent, at once: enough to hide the waiting, few enough
 /// for the APIs' token buckets.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Reads everything that a sweep looks at.
 pub async fn sweep<V, A, R, L, C>(ports: &Ports<V, A, R, L, C>) -> Swept
@@ -67,7 +67,7 @@ where
     swept
 }
 
-fn kept<T>(read: Result<T, PortError>, failures: &mut Vec<PortError>) -> Option<T> {
+pub(super) fn kept<T>(read: Result<T, PortError>, failures: &mut Vec<PortError>) -> Option<T> {
     read.map_err(|error| failures.push(error)).ok()
 }
 

@@ -503,6 +503,8 @@ fn list(list: &List) -> &'static str {
         List::EveryHeld(_) => "every held",
         List::EveryFree(_) => "every free",
         List::EveryApart(_) => "every apart",
+        List::EveryWaiting(_) => "every waiting",
+        List::EveryComing(_) => "every coming",
         List::Whole(_) => "whole pool",
         List::Open => "open",
         List::Pools => "pools",
