@@ -152,19 +152,21 @@ fn a_termination_is_timed_from_when_it_was_taken_up_and_reattaches_nothing() {
 /// An action that is on record was that of an earlier life, or has its answer: what waits now began when it was found.
 #[test]
 fn an_action_that_was_found_without_its_event_is_timed_from_when_work_for_it_began() {
-    let earlier = Claim {
-        action: Some(launch_action()),
-        action_at: Some(seconds_ago(86_400)),
-        answered: Some(ActionResult::Continue),
-        ..Claim::new(instance(1))
-    };
-    let world = World::new()
-        .with_instance(1, LifecycleState::TerminatingWait)
-        .with_claim(Claim { version: 1, ..earlier });
-    let found = Subject { found: Some(Found::InHook), ..subject(None) };
-    let (journal, asked) = run(found, world, |_| None);
-    assert_eq!(journal.answered, Some(ActionResult::Continue));
-    assert_eq!(journal.answered_after, Some(since(&asked, commits("guard"))));
+    // On its way into the warm pool it waits for the very hook that it waited for in its earlier life.
+    for state in [LifecycleState::TerminatingWait, LifecycleState::WarmedPendingWait] {
+        let earlier = Claim {
+            version: 1,
+            action: Some(launch_action()),
+            action_at: Some(seconds_ago(86_400)),
+            answered: Some(ActionResult::Continue),
+            ..Claim::new(instance(1))
+        };
+        let world = World::new().with_instance(1, state.clone()).with_claim(earlier);
+        let found = Subject { found: Some(Found::InHook), ..subject(None) };
+        let (journal, asked) = run(found, world, |_| None);
+        assert_eq!(journal.answered, Some(ActionResult::Continue), "{state}");
+        assert_eq!(journal.answered_after, Some(since(&asked, commits("guard"))), "{state}");
+    }
 }
 
 #[test]
