@@ -42,9 +42,10 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 # Fails where a tool is missing, or where it is not plain which account and region are meant.
 need_account() {
     command -v aws >/dev/null || fail 'The AWS CLI is not installed: https://docs.aws.amazon.com/cli/'
-    account=$(aws sts get-caller-identity --query Account --output text) ||
-        fail 'There are no credentials that AWS takes: see the message above.'
     region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
     [[ $region ]] || fail 'No region is set: export AWS_REGION.'
+    # Version 1 of the CLI reads the one, its version 2 and cargo-lambda the other.
     export AWS_REGION=$region AWS_DEFAULT_REGION=$region AWS_PAGER=
+    account=$(aws sts get-caller-identity --query Account --output text) ||
+        fail 'There are no credentials that AWS takes: see the message above.'
 }

@@ -171,6 +171,14 @@ class Deployment:
             pattern["source"].append(SOURCE)
             rules.put_rule(Name=rule["Name"], EventPattern=json.dumps(pattern), State="ENABLED")
 
+    def lines(self, function):
+        """What a function has logged."""
+        logs, group = self.client("logs"), f"/aws/lambda/{STACK}-{function}"
+        for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
+            name = stream["logStreamName"]
+            for event in logs.get_log_events(logGroupName=group, logStreamName=name, startFromHead=True)["events"]:
+                yield event["message"]
+
     def functions(self):
         listed = self.client("lambda").list_functions()["Functions"]
         return sorted(function["FunctionName"] for function in listed if function["FunctionName"].startswith(STACK))
@@ -197,6 +205,19 @@ def refuses_while_a_group_is_enrolled(deployment):
     computers.delete_launch_template(LaunchTemplateName="enrolled")
 
 
+def events_did_it(deployment):
+    """The rules carried both kinds of action to the one function and the instances' states to the other; they attached and detached."""
+    lifecycle, reconcile = (list(deployment.lines(name)) for name in FUNCTIONS)
+    for told, lines in (
+        (("lifecycle event", "Launching"), lifecycle),
+        (("lifecycle event", "Terminating"), lifecycle),
+        (("instance state event",), reconcile),
+        (("AttachVolume",), lifecycle + reconcile),
+        (("DetachVolume",), lifecycle + reconcile),
+    ):
+        check(any(all(text in line for text in told) for line in lines), f"no function has a line with {told}")
+
+
 def prove(deployment, story, cloud, log):
     deployment.make("-o", "build", "deploy")
     again = deployment.make("-o", "build", "deploy")
@@ -211,6 +232,7 @@ def prove(deployment, story, cloud, log):
     say(f"{' '.join(story)}")
     told = subprocess.run(story, env=deployment.environment, stdin=subprocess.DEVNULL)
     check(told.returncode == 0, "the story on the deployed functions did not end well")
+    events_did_it(deployment)
 
     volume = deployment.client("ec2").create_volume(
         AvailabilityZone="eu-central-1a", Size=1,
