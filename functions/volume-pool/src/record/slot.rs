@@ -63,6 +63,8 @@ pub enum SlotState {
     },
     /// Nobody, until a person has looked at it.
     Quarantined,
+    /// Nobody, ever again: a person has taken it out of the pool. Its volumes stay on record, so that they are not adopted.
+    Retired,
 }
 
 /// A volume that is to be created. On record before it is asked for, so that a crash at any point leaks none.
@@ -116,7 +118,10 @@ impl Slot {
     pub const fn holder(&self) -> Option<&InstanceId> {
         match &self.state {
             SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-            SlotState::Free | SlotState::Creating { .. } | SlotState::Quarantined => None,
+            SlotState::Free
+            | SlotState::Creating { .. }
+            | SlotState::Quarantined
+            | SlotState::Retired => None,
         }
     }
 
@@ -127,7 +132,8 @@ impl Slot {
             SlotState::Free
             | SlotState::Leased { .. }
             | SlotState::Releasing { .. }
-            | SlotState::Quarantined => &[],
+            | SlotState::Quarantined
+            | SlotState::Retired => &[],
         };
         let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
         self.volumes.iter().map(|volume| &volume.volume).chain(named)
