@@ -349,6 +349,8 @@ pub mod tags {
     pub const INDEX: &str = "stateful-asg:index";
     /// On volumes: its name within the slot. On instances, followed by `:<name>`: the volume's id.
     pub const VOLUME: &str = "stateful-asg:volume";
+    /// What follows the volume's id there, while the instance may format it.
+    pub const MAY_FORMAT: &str = " blank";
     /// On volumes: when its slot was last released.
     pub const RELEASED_AT: &str = "stateful-asg:released-at";
     /// On volumes: the lease under which it was last attached.

@@ -11,7 +11,7 @@ pub use claim::{Claim, Guard, Phase};
 pub use common::{Group, Pool, VolumeOwner};
 pub use key::{Key, List, Place};
 pub use marks::{ApartMark, ComingMark, FreeMark, HeldMark, KnownMark, OpenMark, WaitingMark};
-pub use slot::{Origin, Planned, Slot, SlotState, SlotVolume};
+pub use slot::{Format, Origin, Planned, Slot, SlotState, SlotVolume};
 
 use serde::{Deserialize, Serialize};
 

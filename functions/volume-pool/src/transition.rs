@@ -7,7 +7,6 @@ pub mod command;
 pub mod creation;
 pub mod drift;
 pub mod enrolment;
-pub mod person;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +14,9 @@ use crate::action::{Action, ActionResult, GiveUp, Transition};
 use crate::ids::{DeviceName, InstanceId, InvocationId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Policy;
 use crate::record::{
-    ApartMark, Claim, ComingMark, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key, KnownMark,
-    OpenMark, Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume, VolumeOwner,
-    WaitingMark,
+    ApartMark, Claim, ComingMark, Format, FreeMark, Group, Guard, HIGHEST_INDEX, HeldMark, Key,
+    KnownMark, OpenMark, Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume,
+    VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -239,6 +238,17 @@ pub fn change_device(
     Some(Transaction::new("change device", vec![put_slot(next)]))
 }
 
+/// Puts on record that the first launch with a slot that was created blank is about to be completed: with its release the
+/// right to format it ends. Before the launch is answered, so that no crash leaves the right to a later holder.
+pub fn first_launch(claim: &Claim, slot: &Slot) -> Option<Transaction> {
+    let leased = matches!(&claim.phase, Phase::Leased { .. }) && holds(claim, slot);
+    if !leased || slot.format != Format::Allowed {
+        return None;
+    }
+    let next = Slot { format: Format::AllowedUntilReleased, ..slot.clone() };
+    Some(Transaction::new("first launch", vec![put_slot(next)]))
+}
+
 /// Begins the release of a leased slot: it is coming free, and never goes back to leased.
 pub fn begin_release(
     claim: &Claim,
@@ -286,6 +296,10 @@ pub fn release(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> Opti
     let mut free = slot.clone();
     free.state = SlotState::Free;
     free.released_at = Some(now);
+    // A launch that was never completed leaves the right to the next: it may have ended before anything was formatted.
+    if free.format == Format::AllowedUntilReleased {
+        free.format = Format::Over;
+    }
     reason.clone_into(&mut free.reason);
     let mut next = claim.clone();
     next.phase = Phase::Closed;
@@ -308,6 +322,7 @@ pub fn quarantine(claim: &Claim, slot: &Slot, now: Timestamp, reason: &str) -> O
     }
     let mut apart = slot.clone();
     apart.state = SlotState::Quarantined;
+    apart.format = Format::Over;
     reason.clone_into(&mut apart.reason);
     let mut next = claim.clone();
     let mut writes = Vec::new();
@@ -459,6 +474,7 @@ fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {
         state: SlotState::Free,
         recent_holders: Vec::new(),
         volumes: volumes.collect(),
+        format: Format::Over,
         leased_at: None,
         released_at: adoption.released_at,
         reason: "adopted: its volumes carry the pool's tag".to_owned(),

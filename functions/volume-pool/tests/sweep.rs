@@ -17,7 +17,7 @@ use volume_pool::observation::{
 use volume_pool::policy::Template;
 use volume_pool::ports::PortError;
 use volume_pool::record::{
-    ApartMark, HeldMark, OpenMark, Origin, Place, Slot, SlotState, SlotVolume,
+    ApartMark, Format, HeldMark, OpenMark, Origin, Place, Slot, SlotState, SlotVolume,
 };
 use volume_pool::sweep::{Found, Plan, PoolView, Swept};
 
@@ -105,6 +105,7 @@ fn free(number: u32) -> Slot {
             origin: Origin::Adopted,
             created_at: ago(100_000),
         }],
+        format: Format::Over,
         leased_at: None,
         released_at: Some(ago(3_600)),
         reason: String::new(),

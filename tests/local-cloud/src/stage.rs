@@ -23,7 +23,7 @@ use std::time::Duration;
 use volume_pool::Timestamp;
 use volume_pool::decide::Alarm;
 use volume_pool::event::Event;
-use volume_pool::ids::{InstanceId, SlotId};
+use volume_pool::ids::{InstanceId, SlotId, VolumeId};
 use volume_pool::invocation::LoopReport;
 use volume_pool::record::{Claim, Record, Slot, SlotState};
 use volume_pool::request::Ending;
@@ -112,6 +112,8 @@ pub struct Stage {
     rng: fastrand::Rng,
     /// The attachments that the functions made, as volume and instance; those of people are none of theirs.
     attached: BTreeSet<(String, String)>,
+    /// The instances that were in service with each volume.
+    served: BTreeMap<VolumeId, BTreeSet<InstanceId>>,
     /// Instances whose group had no launch hook of ours, or was only observed, at any time of theirs.
     unenrolled: BTreeSet<String>,
     observed: Observed,
@@ -171,6 +173,7 @@ impl Stage {
             sequence: 0,
             rng,
             attached: BTreeSet::new(),
+            served: BTreeMap::new(),
             broken: Vec::new(),
             disturbances: Disturbances::default(),
             free_since: BTreeMap::new(),

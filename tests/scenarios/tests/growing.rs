@@ -11,7 +11,8 @@ use scenarios::{
     LONG, ZONE, group, hooks, in_service, instances, replace_one, settle, stage, tagged,
     volumes_by_slot,
 };
-use volume_pool::record::{Origin, Record};
+use volume_pool::ids::InstanceId;
+use volume_pool::record::{Origin, Record, Slot};
 
 const TEMPLATE: &str = r#"{"pool":"cassandra","volumes":[{"name":"data","device":"/dev/sdf",
     "template":{"sizeGiB":20,"iops":4000,"tags":{"team":"data"}}}]}"#;
@@ -49,6 +50,26 @@ fn an_empty_pool_grows_from_the_policys_template() {
         assert!(tags.remove("stateful-asg:lease").is_some_and(|it| it.starts_with("epoch=1 ")));
         assert_eq!(tags, expected);
     }
+}
+
+/// What an instance is told of its volume by its tags.
+fn told(stage: &Stage) -> Vec<String> {
+    let world = stage.cloud.world();
+    let slots = stage.slots();
+    let holders = slots.iter().filter_map(Slot::holder);
+    let tag = |holder: &InstanceId| {
+        world.instance(holder.as_str()).unwrap().tags["stateful-asg:volume:data"].clone()
+    };
+    holders.map(tag).collect()
+}
+
+#[test]
+fn the_right_to_format_a_created_volume_ends_with_its_first_release() {
+    let mut stage = grown(stage(21), 1, TEMPLATE).unwrap();
+    let volume = stage.slots()[0].volumes[0].volume.to_string();
+    assert_eq!(told(&stage), [format!("{volume} blank")]);
+    replace_one(&mut stage, 1).unwrap();
+    assert_eq!(told(&stage), [volume]);
 }
 
 #[test]

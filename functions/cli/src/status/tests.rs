@@ -10,7 +10,8 @@ use volume_pool::observation::{
 };
 use volume_pool::policy::Template;
 use volume_pool::record::{
-    Claim, HeldMark, Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume, WaitingMark,
+    Claim, Format, HeldMark, Origin, Phase, Place, Pool, Record, Slot, SlotState, SlotVolume,
+    WaitingMark,
 };
 
 use super::render;
@@ -42,6 +43,7 @@ fn slot(index: u32, zone: &str, state: SlotState, volumes: &[(&str, &str)]) -> S
         state,
         recent_holders: Vec::new(),
         volumes: volumes.collect(),
+        format: Format::Over,
         leased_at: Some(ago(7_200)),
         released_at: Some(ago(700)),
         reason: "its reason".to_owned(),

@@ -63,7 +63,7 @@ pub(super) struct ZoneStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct SlotStatus {
     pub(super) slot: SlotId,
-    /// `held`, `free`, `releasing`, `creating`, `quarantined`, `retired`.
+    /// `held`, `free`, `releasing`, `creating`, `quarantined`.
     pub(super) state: &'static str,
     /// Who holds it, lets go of it, or has it created.
     pub(super) instance: Option<Member>,
@@ -147,10 +147,7 @@ pub(super) fn busy(
         Record::Slot(slot) => match &slot.state {
             SlotState::Releasing { holder } => Some(holder.clone()),
             SlotState::Creating { claimant, .. } => Some(claimant.clone()),
-            SlotState::Free
-            | SlotState::Leased { .. }
-            | SlotState::Quarantined
-            | SlotState::Retired => None,
+            SlotState::Free | SlotState::Leased { .. } | SlotState::Quarantined => None,
         },
         _ => None,
     });
@@ -243,7 +240,7 @@ fn without_slot(
     let claimants = slots.iter().filter_map(|slot| match &slot.state {
         SlotState::Creating { claimant, .. } => Some(claimant),
         SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-        SlotState::Free | SlotState::Quarantined | SlotState::Retired => None,
+        SlotState::Free | SlotState::Quarantined => None,
     });
     let known: BTreeSet<&InstanceId> =
         claimants.chain(waiting.iter().map(|mark| &mark.instance)).collect();
@@ -307,7 +304,7 @@ fn slot_status(slot: &Slot, volumes: &BTreeMap<&VolumeId, &Volume>, seen: &Seen<
         | SlotState::Creating { claimant: instance, .. } => {
             (Some(instance), claim(instance, seen).map(in_phase_since))
         }
-        SlotState::Quarantined | SlotState::Retired => (None, None),
+        SlotState::Quarantined => (None, None),
     };
     let shown = |id: &VolumeId| {
         seen.volumes.as_ref().map(|_| words::volume(volumes.get(id).copied(), slot.holder()))

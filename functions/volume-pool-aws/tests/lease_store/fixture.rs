@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use volume_pool::Timestamp;
 use volume_pool::ids::{InstanceId, InvocationId, SlotId};
 use volume_pool::ports::{Commit, LeaseStore};
-use volume_pool::record::{Claim, Key, OpenMark, Phase, Place, Record, Slot, SlotState};
+use volume_pool::record::{Claim, Format, Key, OpenMark, Phase, Place, Record, Slot, SlotState};
 use volume_pool::transition::{Expect, Transaction, Write};
 use volume_pool_aws::LeaseTable;
 
@@ -182,6 +182,7 @@ pub(crate) fn free_slot(index: u32) -> Slot {
         state: SlotState::Free,
         recent_holders: Vec::new(),
         volumes: Vec::new(),
+        format: Format::Over,
         leased_at: None,
         released_at: None,
         reason: String::new(),

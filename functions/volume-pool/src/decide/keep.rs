@@ -9,9 +9,12 @@ use super::{
 };
 use crate::drift::TWICE;
 use crate::observation::{Attachment, AttachmentState, DeleteOnTermination, VolumeState, tags};
-use crate::record::{Claim, Slot, SlotVolume};
+use crate::record::{Claim, Format, Slot, SlotVolume};
 use crate::sweep::Found;
-use crate::transition::drift::{self, Whole};
+use crate::transition::{
+    self,
+    drift::{self, Whole},
+};
 
 /// How many looks must show the same: a describe may be older than what it shows.
 const LOOKS: u32 = 8;
@@ -31,6 +34,11 @@ pub(super) fn decide(
         if let Some(decision) = stays(seen, wanted) {
             return decision;
         }
+    }
+    // Somebody else completed its launch.
+    if slot.format == Format::Allowed {
+        let reason = Reason::FirstLaunch { slot: slot.id.clone() };
+        return commit(transition::first_launch(claim, slot), reason);
     }
     if let Some(decision) = launch::tag(subject, seen, slot) {
         return decision;

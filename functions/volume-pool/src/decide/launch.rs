@@ -16,7 +16,7 @@ use crate::observation::{
     Attachment, AttachmentState, DeleteOnTermination, InstanceState, Volume, VolumeState, tags,
 };
 use crate::ports::Refusal;
-use crate::record::{Claim, Phase, Slot, SlotVolume};
+use crate::record::{Claim, Format, Phase, Slot, SlotVolume};
 use crate::time::Timestamp;
 use crate::transition;
 
@@ -115,6 +115,10 @@ fn verify(
     }
     if let Some(decision) = give_up::succeeded(seen) {
         return decision;
+    }
+    if slot.format == Format::Allowed {
+        let reason = Reason::FirstLaunch { slot: slot.id.clone() };
+        return commit(transition::first_launch(claim, slot), reason);
     }
     complete(seen, action, ActionResult::Continue, Reason::Verified { slot: slot.id.clone() })
 }
@@ -382,7 +386,12 @@ pub(super) fn tag(subject: &Subject, seen: &Observation, slot: &Slot) -> Option<
         (tags::INDEX.to_owned(), slot.id.index.to_string()),
     ]);
     for wanted in &slot.volumes {
-        tags.insert(format!("{}:{}", tags::VOLUME, wanted.name), wanted.volume.to_string());
+        // One value, so that the permission never gets about without the volume that it is for.
+        let permission = if slot.may_format(wanted) { tags::MAY_FORMAT } else { "" };
+        tags.insert(
+            format!("{}:{}", tags::VOLUME, wanted.name),
+            format!("{}{permission}", wanted.volume),
+        );
     }
     let present = seen.described.instance.as_ref().map(|instance| &instance.tags);
     missing_tags(seen, subject.instance.as_str(), present, tags)

@@ -266,6 +266,11 @@ pub enum Reason {
         /// The instance or volume.
         resource: String,
     },
+    /// slot {slot} was created blank and goes into its first launch: once it is released it may not be formatted any more
+    FirstLaunch {
+        /// The slot.
+        slot: SlotId,
+    },
     /// slot {slot} is attached whole, its volumes stay when the instance goes, and the lease is confirmed
     Verified {
         /// The slot.

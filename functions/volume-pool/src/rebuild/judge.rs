@@ -9,7 +9,7 @@ use crate::lease_tag::LeaseTag;
 use crate::observation::{
     Attachment, AttachmentState, InstanceState, LifecycleState, Volume, VolumeState, tags,
 };
-use crate::record::{Origin, Slot, SlotState, SlotVolume};
+use crate::record::{Format, Origin, Slot, SlotState, SlotVolume};
 use crate::time::Timestamp;
 
 use super::plan::Pool;
@@ -43,10 +43,6 @@ pub(super) fn slot(
     claimants: &[&Volume],
     findings: &mut BTreeSet<Alarm>,
 ) -> Found {
-    // What a person has taken out of the pool stays out, whatever its volumes' tags say.
-    if let Some(slot) = old.filter(|slot| slot.state == SlotState::Retired) {
-        return Found::Slot(Box::new(Slot { version: pool.number, ..slot.clone() }));
-    }
     let recorded = |volume: &Volume| {
         old.is_some_and(|slot| slot.every_volume().any(|known| *known == volume.id))
     };
@@ -153,6 +149,8 @@ impl<'a> Set<'a> {
             epoch: self.pool.number,
             recent_holders: self.old.map_or_else(Vec::new, |old| old.recent_holders.clone()),
             volumes: self.volumes(&zone),
+            // What happened since the old record was written, nobody knows.
+            format: Format::Over,
             leased_at: lease.as_ref().map(|it| it.since).or(self.old.and_then(|old| old.leased_at)),
             released_at: self.released_at(lease.as_ref(), &state),
             reason: match (apart, &self.problem) {

@@ -116,8 +116,7 @@ const fn named(slot: &Slot) -> Option<&InstanceId> {
         SlotState::Free
         | SlotState::Leased { .. }
         | SlotState::Releasing { .. }
-        | SlotState::Quarantined
-        | SlotState::Retired => slot.holder(),
+        | SlotState::Quarantined => slot.holder(),
     }
 }
 
@@ -179,7 +178,7 @@ fn mark(slot: &Slot) -> Option<Record> {
             let reason = slot.reason.clone();
             Some(Record::Apart(ApartMark { place, slot: id, reason }))
         }
-        SlotState::Creating { .. } | SlotState::Retired => None,
+        SlotState::Creating { .. } => None,
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Slot {
     pub recent_holders: Vec<InstanceId>,
     /// Its volumes.
     pub volumes: Vec<SlotVolume>,
+    /// Whether its holder may format its volumes.
+    #[serde(default, skip_serializing_if = "Format::is_over")]
+    pub format: Format,
     /// When it was last leased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leased_at: Option<Timestamp>,
@@ -63,8 +66,6 @@ pub enum SlotState {
     },
     /// Nobody, until a person has looked at it.
     Quarantined,
-    /// Nobody, ever again: a person has taken it out of the pool. Its volumes stay on record, so that they are not adopted.
-    Retired,
 }
 
 /// A volume that is to be created. On record before it is asked for, so that a crash at any point leaks none.
@@ -98,6 +99,27 @@ pub struct SlotVolume {
     pub created_at: Timestamp,
 }
 
+/// Whether a slot's holder may format volumes of it that were created blank. A permission, not an order: the instance
+/// formats only what reads blank as well. It travels there in the tag that names the volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// No launch has been completed with it yet.
+    Allowed,
+    /// A launch has been completed with it, or was about to be: allowed until it is released.
+    AllowedUntilReleased,
+    /// Not, and never again. What no record says otherwise of holds data.
+    #[default]
+    Over,
+}
+
+impl Format {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_over(&self) -> bool {
+        *self == Self::Over
+    }
+}
+
 /// Where a volume came from: the right to format it depends on that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,10 +140,7 @@ impl Slot {
     pub const fn holder(&self) -> Option<&InstanceId> {
         match &self.state {
             SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-            SlotState::Free
-            | SlotState::Creating { .. }
-            | SlotState::Quarantined
-            | SlotState::Retired => None,
+            SlotState::Free | SlotState::Creating { .. } | SlotState::Quarantined => None,
         }
     }
 
@@ -132,11 +151,15 @@ impl Slot {
             SlotState::Free
             | SlotState::Leased { .. }
             | SlotState::Releasing { .. }
-            | SlotState::Quarantined
-            | SlotState::Retired => &[],
+            | SlotState::Quarantined => &[],
         };
         let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
         self.volumes.iter().map(|volume| &volume.volume).chain(named)
+    }
+
+    /// Whether its holder may format this volume of it.
+    pub fn may_format(&self, volume: &SlotVolume) -> bool {
+        volume.origin == Origin::Created && self.format != Format::Over
     }
 
     /// Puts `instance` at the head of the recent holders.
@@ -161,6 +184,7 @@ mod tests {
             state: SlotState::Free,
             recent_holders: Vec::new(),
             volumes: Vec::new(),
+            format: Format::Over,
             leased_at: None,
             released_at: None,
             reason: String::new(),

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::ids::{SlotId, VolumeId, VolumeName};
 use crate::record::{
-    Claim, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot, SlotState,
-    SlotVolume, VolumeOwner, WaitingMark,
+    Claim, Format, FreeMark, HIGHEST_INDEX, Key, Origin, Phase, Planned, Pool, Record, Slot,
+    SlotState, SlotVolume, VolumeOwner, WaitingMark,
 };
 use crate::time::Timestamp;
 
@@ -45,6 +45,7 @@ pub fn intend(
         state: SlotState::Creating { claimant: claim.instance.clone(), planned },
         recent_holders: Vec::new(),
         volumes: Vec::new(),
+        format: Format::Over,
         leased_at: None,
         released_at: None,
         reason: format!("no slot is free in {} and none is coming", place.zone),
@@ -224,8 +225,7 @@ fn planned_mut<'a>(slot: &'a mut Slot, name: &VolumeName) -> Option<&'a mut Plan
         SlotState::Free
         | SlotState::Leased { .. }
         | SlotState::Releasing { .. }
-        | SlotState::Quarantined
-        | SlotState::Retired => None,
+        | SlotState::Quarantined => None,
     }
 }
 
@@ -237,6 +237,7 @@ fn completed(claim: &Claim, slot: &Slot, now: Timestamp) -> Option<Slot> {
     let mut complete = slot.clone();
     complete.volumes =
         planned.iter().map(|planned| existing(planned, now)).collect::<Option<_>>()?;
+    complete.format = Format::Allowed;
     Some(complete)
 }
 

@@ -1,7 +1,7 @@
 //! The transitions that put on record what people did to a slot's volumes. None of them gives a slot to anyone.
 
 use super::{Expect, Transaction, Write, apart_mark, free_key, held, holds, put_slot};
-use crate::record::{Claim, HeldMark, Phase, Record, Slot, SlotState};
+use crate::record::{Claim, Format, HeldMark, Phase, Record, Slot, SlotState};
 
 /// Sets a free slot apart for a person to look at. No claim is involved, so the condition on the slot is all it takes.
 pub fn set_apart(slot: &Slot, reason: &str) -> Option<Transaction> {
@@ -10,6 +10,7 @@ pub fn set_apart(slot: &Slot, reason: &str) -> Option<Transaction> {
     }
     let mut apart = slot.clone();
     apart.state = SlotState::Quarantined;
+    apart.format = Format::Over;
     reason.clone_into(&mut apart.reason);
     let writes = vec![apart_mark(&apart), put_slot(apart), Write::Delete(free_key(slot))];
     Some(Transaction::new("set apart", writes))

@@ -19,7 +19,8 @@ use volume_pool::observation::{
 };
 use volume_pool::policy::{Leave, LeaveMode, Mode, Policy, Template, VolumeSpec, WhenEmpty};
 use volume_pool::record::{
-    Claim, ComingMark, Group, Origin, Phase, Place, Slot, SlotState, SlotVolume, WaitingMark,
+    Claim, ComingMark, Format, Group, Origin, Phase, Place, Slot, SlotState, SlotVolume,
+    WaitingMark,
 };
 use volume_pool::transition::{Expect, Transaction, Write};
 use volume_pool::zone::{Candidates, ZoneView};
@@ -172,6 +173,7 @@ pub(crate) fn free_slot(index: u32) -> Slot {
         state: SlotState::Free,
         recent_holders: vec![instance(90)],
         volumes: vec![slot_volume("data", index + 1, "/dev/sdf")],
+        format: Format::Over,
         leased_at: None,
         released_at: Some(hours_ago(1)),
         reason: String::new(),

@@ -75,7 +75,6 @@ impl Engine {
             }
             for event in world.drain_events() {
                 self.router.route(&event);
-                self.reporter.tell(Notice::Event(event));
             }
             result
         };

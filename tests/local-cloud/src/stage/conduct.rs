@@ -58,7 +58,8 @@ impl Stage {
                 }),
                 Effect::Stop => call.stops(),
                 Effect::RunDocument(run) => call.runs(run),
-                Effect::KeepOnTermination(_) | Effect::Tag(..) | Effect::Heartbeat(_) => None,
+                Effect::Tag(_, tags) => call.formats(tags, &self.served),
+                Effect::KeepOnTermination(_) | Effect::Heartbeat(_) => None,
             };
             let unguarded = call.unguarded(effect, me.name);
             unguarded.into_iter().chain(unread).chain(ours).collect::<Vec<String>>()
@@ -140,6 +141,22 @@ impl Call<'_> {
             guard.is_some_and(|guard| guard.invocation == *me && self.world.now() < guard.until);
         (!exempt && !guarded).then(|| {
             format!("guard: {} for {} by {me} without the guard", effect.call(), self.instance)
+        })
+    }
+
+    /// Rule 4: no instance may format what another one was in service with.
+    fn formats(
+        &self,
+        tags: &BTreeMap<String, String>,
+        served: &BTreeMap<VolumeId, BTreeSet<InstanceId>>,
+    ) -> Option<String> {
+        let blank = tags.values().filter_map(|value| value.strip_suffix(tags::MAY_FORMAT));
+        let mut others = blank.filter(|volume| {
+            let holders = volume.parse().ok().and_then(|volume: VolumeId| served.get(&volume));
+            holders.is_some_and(|holders| holders.iter().any(|holder| holder != self.instance))
+        });
+        others.next().map(|volume| {
+            format!("rule 4: {} may format {volume}, which another had in service", self.instance)
         })
     }
 

@@ -76,6 +76,7 @@ impl Stage {
             let book = Book::new(records);
             book.note_free(&mut self.free_since, world.now());
             book.note_open(&mut self.open_since, world.now());
+            book.note_served(&world, &mut self.served);
             book.contradictions(&mut broken);
             book.free_is_detached(&world, &mut broken);
             if self.table == Table::Whole {
@@ -112,6 +113,21 @@ impl Book<'_> {
         for (id, _) in self.claims.iter().filter(|(_, claim)| claim.open) {
             if !since.contains_key(*id) {
                 since.insert((*id).clone(), now);
+            }
+        }
+    }
+
+    /// Notes who is in service with which volumes.
+    fn note_served(&self, world: &World, served: &mut BTreeMap<VolumeId, BTreeSet<InstanceId>>) {
+        let members = world.groups().flat_map(|group| group.members.values());
+        let in_service: BTreeSet<&str> = members
+            .filter(|member| member.state == LifecycleState::InService)
+            .map(|member| member.instance.as_str())
+            .collect();
+        for slot in self.slots.values() {
+            let holder = slot.holder().filter(|holder| in_service.contains(holder.as_str()));
+            for (volume, holder) in slot.every_volume().filter_map(|it| Some((it, holder?))) {
+                served.entry(volume.clone()).or_default().insert(holder.clone());
             }
         }
     }
@@ -199,7 +215,7 @@ impl Book<'_> {
                 SlotState::Quarantined => {
                     due.insert(Key::Apart(slot.place(), slot.id.index));
                 }
-                SlotState::Creating { .. } | SlotState::Retired => {}
+                SlotState::Creating { .. } => {}
             }
         }
         broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));
