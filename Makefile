@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-core deny build deploy destroy
+.PHONY: instance instance-test help demo test check check-core deny build
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -40,6 +40,24 @@ deny: ## Check licences, duplicates and sources of all dependencies (needs cargo
 check-core: ## Test the domain, the local cloud and the scenarios: no AWS SDK, seconds after the first build
 	$(CARGO) test --locked --package volume-pool --package local-cloud --package scenarios
 
+instance: ## Build the instance's side (static, x86_64 and arm64): see infra/instance
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+	@# Rust's own linker and C library: no cross compiler is needed.
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld \
+		$(CARGO) build --release --locked --package stateful-asg-instance \
+		--target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
+	@# What an image or user data unpacks.
+	rm -rf "$(TARGET)/instance.tar.d" && mkdir -p "$(TARGET)/instance.tar.d"
+	cp -r infra/instance "$(TARGET)/instance.tar.d/"
+	for arch in x86_64 aarch64; do \
+		cp "$(TARGET)/$$arch-unknown-linux-musl/release/stateful-asg-instance" "$(TARGET)/instance.tar.d/instance/stateful-asg-instance.$$arch"; \
+	done
+	tar -C "$(TARGET)/instance.tar.d" --exclude src --exclude Cargo.toml -cf "$(TARGET)/instance.tar" instance
+	@ls -l "$(TARGET)/instance.tar"
+
+instance-test: ## Test the instance's side over real disks and in a booted system (needs root, and Debian or Ubuntu)
+	@tests/instance/run.sh
+
 build: ## Build the functions for Lambda (arm64, release)
 	@$(CARGO) lambda --version >/dev/null 2>&1 || { \
 		echo 'cargo-lambda is not installed. It cross-compiles for Lambda and zips the result; install it with'; \
@@ -47,9 +65,3 @@ build: ## Build the functions for Lambda (arm64, release)
 		exit 1; }
 	$(CARGO) lambda build --release --arm64 --locked --output-format zip --bin lifecycle --bin reconcile
 	@ls -l "$(TARGET)"/lambda/{lifecycle,reconcile}/bootstrap.zip
-
-deploy: build ## Deploy to the AWS account that your credentials are of, or update it (settings: infra/settings.sh)
-	@infra/deploy.sh
-
-destroy: ## Take the deployment away; never a volume, and the table only with DELETE_TABLE=yes
-	@infra/destroy.sh

@@ -13,7 +13,7 @@ const FAILURE_MODES: usize = 53;
 /// How many defects of others there are.
 const DEFECTS: usize = 8;
 /// How many rows of both tables tell of behaviour that is still missing.
-const NOT_YET: usize = 2;
+const NOT_YET: usize = 0;
 
 /// A row of a table: its number, what goes wrong, and what shows the right behaviour.
 struct Row<'a> {

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# The tests of the instance's side: over loop devices, in a Debian system of their own, and in that system booted under
+# qemu. The system is made once, from Debian's packages, and kept below the target directory; nothing is installed on this
+# machine. Needs root, a Rust toolchain, and a Debian or Ubuntu with apt-get and mkfs.ext4.
+#
+#   run.sh [NAME…]     the tests whose names contain one of these; all of them without
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if ((EUID != 0)); then
+    echo 'The tests of the instance'\''s side need root: they make loop devices, mount filesystems and change into a Debian' >&2
+    echo 'system of their own. Run them with: sudo -E make instance-test' >&2
+    exit 1
+fi
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+work=$target/instance
+root=$work/root
+triple=$(uname -m)-unknown-linux-musl
+# Everything that an instance has, everything that a disk may hold, and qemu to boot it.
+packages=systemd-sysv,udev,kmod,dbus,e2fsprogs,xfsprogs,btrfs-progs,cryptsetup-bin,dosfstools,fdisk
+packages+=,linux-image-cloud-amd64,initramfs-tools,qemu-system-x86
+
+make_system() {
+    [[ -e $root.complete ]] && return
+    rm -rf "$root"
+    mkdir -p "$work/packages"
+    (cd "$work/packages" && apt-get download debootstrap)
+    dpkg-deb -x "$work"/packages/debootstrap_*.deb "$work/debootstrap"
+    DEBOOTSTRAP_DIR=$work/debootstrap/usr/share/debootstrap \
+        sh "$work/debootstrap/usr/sbin/debootstrap" --variant=minbase --include="$packages" \
+        bookworm "$root" http://deb.debian.org/debian
+    touch "$root.complete"
+}
+
+# Static, so that they run in any system.
+build() {
+    rustup target add "$triple" >/dev/null 2>&1 || true
+    export CARGO_TARGET_DIR=$work/build
+    cargo build --locked --target "$triple" --package stateful-asg-instance --package instance-tests --bins
+    mapfile -t tests < <(cargo test --locked --target "$triple" --package instance-tests --features root --no-run \
+        --tests --message-format json | sed -n 's/.*"executable":"\([^"]*\/deps\/[^"]*\)".*/\1/p')
+}
+
+# In a mount namespace of its own: whatever a test leaves mounted is gone with it.
+within() {
+    unshare --mount --propagation private -- sh -ec '
+        root=$1; shift
+        for directory in dev proc sys; do mount --rbind "/$directory" "$root/$directory"; done
+        mount -t tmpfs -o size=2G tmpfs "$root/run"
+        mount -t tmpfs -o size=6G tmpfs "$root/tmp"
+        mkdir "$root/tmp/work"; mount --bind "$WORK" "$root/tmp/work"
+        exec env -i PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin RUST_BACKTRACE="${RUST_BACKTRACE:-0}" \
+            chroot "$root" "$@"
+    ' sh "$root" "$@"
+}
+
+make_system
+build
+infra/instance/install.sh "$work/build/$triple/debug/stateful-asg-instance" "$root"
+export WORK=$work
+mkdir -p "$root/usr/local/lib/tests"
+for test in "${tests[@]}"; do
+    name=$(basename "${test%-*}")
+    install -m 0755 "$test" "$root/usr/local/lib/tests/$name"
+    printf '\n==> %s\n' "$name"
+    within "/usr/local/lib/tests/$name" "$@"
+done

@@ -1,0 +1,21 @@
+//! What the tests of the instance's side stand on: a metadata service, disks that are loop devices, and a machine that has
+//! them, as the program under test sees it through its options `--sys`, `--dev`, `--run` and `--metadata`.
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that can't be set up has failed"
+)]
+
+mod disk;
+mod machine;
+mod metadata;
+mod shell;
+
+pub use disk::{Disk, MIB};
+pub use machine::{Machine, Outcome};
+pub use metadata::Metadata;
+pub use shell::{output, run};
+
+/// The program under test, where its installation puts it.
+pub const PROGRAM: &str = "/usr/local/sbin/stateful-asg-instance";

@@ -1,0 +1,134 @@
+//! A machine: its sysfs, its device nodes, its configuration, and the disks attached to it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Disk, Metadata, PROGRAM, output, run};
+
+/// A machine with one configured volume, `data`, and the metadata service that tells it who it is.
+#[derive(Debug)]
+pub struct Machine {
+    /// Where everything of it is.
+    pub root: PathBuf,
+    /// Its metadata service.
+    pub metadata: Metadata,
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether it succeeded.
+    pub success: bool,
+    /// What it said.
+    pub said: String,
+}
+
+static MACHINES: AtomicU32 = AtomicU32::new(0);
+
+impl Machine {
+    /// A machine without disks.
+    pub fn new(configuration: &str) -> Self {
+        let number = MACHINES.fetch_add(1, Ordering::Relaxed);
+        let root = PathBuf::from(format!("/tmp/machine-{}-{number}", std::process::id()));
+        for directory in ["sys/block", "dev", "run"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let configuration = configuration.replace("ROOT", &root.to_string_lossy());
+        fs::write(root.join("config.json"), configuration).unwrap();
+        Self { root, metadata: Metadata::start() }
+    }
+
+    /// A machine that mounts its volume `data` at `data`, formatted so where it is blank.
+    pub fn with_data(filesystem: &str) -> Self {
+        Self::new(&format!(
+            r#"{{"volumes":{{"data":{{"path":"ROOT/data","filesystem":"{filesystem}"}}}}}}"#
+        ))
+    }
+
+    /// A blank disk of this machine, not attached yet.
+    pub fn disk(&self, name: &str, mib: u64) -> Disk {
+        Disk::blank(&self.root, name, mib)
+    }
+
+    /// Attaches a disk as the kernel shows an EBS volume: with its id, without the hyphen, as the serial number.
+    pub fn attach(&self, disk: &Disk, name: &str, volume: &str) {
+        let entry = self.root.join("sys/block").join(name);
+        fs::create_dir_all(entry.join("device")).unwrap();
+        // The kernel pads it with blanks.
+        let serial = format!("{}  \n", volume.replace('-', ""));
+        self.node(disk, name);
+        fs::write(entry.join("dev"), disk.number()).unwrap();
+        fs::write(entry.join("device/serial"), serial).unwrap();
+    }
+
+    /// Attaches a disk as Xen does: by a name, without a serial number.
+    pub fn attach_xen(&self, disk: &Disk, name: &str) {
+        let entry = self.root.join("sys/block").join(name);
+        fs::create_dir_all(&entry).unwrap();
+        self.node(disk, name);
+        fs::write(entry.join("dev"), disk.number()).unwrap();
+    }
+
+    /// Makes a disk's node.
+    pub fn node(&self, disk: &Disk, name: &str) {
+        let number = disk.number().replace(':', " ");
+        let node = self.root.join("dev").join(name);
+        run(&format!("rm -f {0}; mknod {0} b {number}", node.display()));
+    }
+
+    /// Runs a task of the program to its end.
+    pub fn run(&self, task: &str) -> Outcome {
+        let output = self.command(task).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Outcome { success: output.status.success(), said }
+    }
+
+    /// Starts a task of the program, and gives it with what it has said up to the first line with this text.
+    pub fn start_until(&self, task: &str, text: &str) -> (Child, String) {
+        let mut child = self.command(task).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut reader = BufReader::new(child.stderr.take().unwrap());
+        while !said.contains(text) {
+            assert!(reader.read_line(&mut said).unwrap() > 0, "it never said {text:?}: {said}");
+        }
+        // It goes on talking to nobody.
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        (child, said)
+    }
+
+    /// The path of the volume `data`.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// What is mounted at `data`: its filesystem and size in MiB.
+    pub fn mounted(&self) -> Option<(String, u64)> {
+        let line =
+            format!("findmnt --noheadings --output FSTYPE --mountpoint {}", self.data().display());
+        let (mounted, kind) = output(&line);
+        let blocks = || run(&format!("df --output=size -BM {} | tail -1", self.data().display()));
+        mounted.then(|| (kind, blocks().trim().trim_end_matches('M').parse().unwrap()))
+    }
+
+    fn command(&self, task: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg(task).args(["--metadata", &self.metadata.address]);
+        for (option, directory) in
+            [("--config", "config.json"), ("--sys", "sys"), ("--dev", "dev"), ("--run", "run")]
+        {
+            command.arg(option).arg(self.root.join(directory));
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let root = self.root.display();
+        output(&format!("umount --recursive {root}/data; umount {root}/log; true"));
+    }
+}

@@ -1,0 +1,110 @@
+//! The instance metadata service, version 2: tokens first, then answers; what it has none for is 404.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A metadata service on loopback.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// Its URL.
+    pub address: String,
+    answers: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+const TOKEN: &str = "a-token-of-this-service";
+const TAGS: &str = "tags/instance";
+
+impl Metadata {
+    /// One on a free port, for an instance that is launching, in `eu-central-1a`.
+    pub fn start() -> Self {
+        let metadata = Self::serve(TcpListener::bind("127.0.0.1:0").unwrap());
+        metadata.say("autoscaling/target-lifecycle-state", "InService");
+        metadata.say("placement/availability-zone", "eu-central-1a");
+        metadata.say(TAGS, "");
+        metadata
+    }
+
+    /// One that answers on this listener, and has nothing to say yet.
+    pub fn serve(listener: TcpListener) -> Self {
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let metadata = Self { address, answers: Arc::default() };
+        let answers = Arc::clone(&metadata.answers);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Whoever hangs up has heard enough.
+                let _ = answer(stream, &answers);
+            }
+        });
+        metadata
+    }
+
+    /// Answers so below `/latest/meta-data/` from now on.
+    pub fn say(&self, path: &str, text: &str) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(path.to_owned(), text.to_owned());
+    }
+
+    /// Has no such thing any more.
+    pub fn forget(&self, path: &str) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+
+    /// Gives the instance a tag.
+    pub fn tag(&self, key: &str, value: &str) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(format!("{TAGS}/{key}"), value.to_owned());
+        let keys = answers.entry(TAGS.to_owned()).or_default();
+        if !keys.lines().any(|known| known == key) {
+            let _ = writeln!(keys, "{key}");
+        }
+    }
+
+    /// Gives the instance the tags that the control plane gives a holder of slot `cassandra-0`, with the volume `data`.
+    pub fn assign(&self, volume: &str) {
+        self.tag("stateful-asg:slot", "cassandra-0");
+        self.tag("stateful-asg:index", "0");
+        self.tag("stateful-asg:volume:data", volume);
+    }
+}
+
+fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, String>>) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    let mut headers = BTreeMap::new();
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let mut words = request.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (status, text) = match (method, path.strip_prefix("/latest/meta-data/")) {
+        ("PUT", _) if path == "/latest/api/token" => {
+            match headers.get("x-aws-ec2-metadata-token-ttl-seconds") {
+                Some(_) => ("200 OK", Some(TOKEN.to_owned())),
+                None => ("400 Bad Request", None),
+            }
+        }
+        ("GET", Some(path))
+            if headers.get("x-aws-ec2-metadata-token").map(String::as_str) == Some(TOKEN) =>
+        {
+            let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            match answers.get(path) {
+                Some(text) => ("200 OK", Some(text.clone())),
+                None => ("404 Not Found", None),
+            }
+        }
+        ("GET", _) => ("401 Unauthorized", None),
+        _ => ("405 Method Not Allowed", None),
+    };
+    let text = text.unwrap_or_default();
+    let length = text.len();
+    let mut stream = stream;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+    )
+}
