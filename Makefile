@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: instance instance-test help demo test check check-core deny build
+.PHONY: help demo test check check-core deny build instance instance-test deploy destroy
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -65,3 +65,9 @@ build: ## Build the functions for Lambda (arm64, release)
 		exit 1; }
 	$(CARGO) lambda build --release --arm64 --locked --output-format zip --bin lifecycle --bin reconcile
 	@ls -l "$(TARGET)"/lambda/{lifecycle,reconcile}/bootstrap.zip
+
+deploy: build ## Deploy to the AWS account that your credentials are of, or update it (settings: infra/settings.sh)
+	@infra/deploy.sh
+
+destroy: ## Take the deployment away; never a volume, and the table only with DELETE_TABLE=yes
+	@infra/destroy.sh

@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use volume_pool_aws::function::{DEFAULT_HOOK_PREFIX, HOOK_PREFIX, TABLE};
 
-use crate::status;
+use crate::{
+    adopt, explain, history, pause, plan, quarantine, rebuild, reinstate, release, retire, status,
+};
 
 /// Shows what stateful-asg does with the volumes of Auto Scaling groups, why, and what comes next; and lets a person step in.
 ///
@@ -47,4 +49,15 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Status(status::Arguments),
+    Explain(explain::Arguments),
+    Plan(plan::Arguments),
+    History(history::Arguments),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Quarantine(quarantine::Arguments),
+    Reinstate(reinstate::Arguments),
+    Release(release::Arguments),
+    Retire(retire::Arguments),
+    Adopt(adopt::Arguments),
+    Rebuild(rebuild::Arguments),
 }

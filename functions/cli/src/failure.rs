@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use volume_pool::ids::InvalidId;
 use volume_pool::ports::PortError;
 use volume_pool_aws::ConnectError;
 
@@ -26,6 +27,26 @@ pub(crate) enum Failure {
     /// A record can't be read.
     #[error("record {key}: {problem}; use the version of stateful-asg that the functions have")]
     Unreadable { key: String, problem: String },
+    /// A safety rule forbids it, or things are not as they must be for it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Nobody agreed to it.
+    #[error("{0}")]
+    NotConfirmed(&'static str),
+    /// Somebody else changed the records between the look and the change.
+    #[error(
+        "the records changed meanwhile, and nothing was done; look again, and run it again if it is still wanted"
+    )]
+    Changed,
+    /// It was begun and not ended.
+    #[error("{0}")]
+    Unfinished(String),
+    /// A built-in id was refused.
+    #[error(transparent)]
+    Id(InvalidId),
+    /// The answer can't be read.
+    #[error("the answer can't be read: {0}")]
+    Input(io::Error),
     /// What was named is not there.
     #[error("{0}")]
     Unknown(String),
@@ -47,8 +68,14 @@ impl Failure {
             | Self::Denied { .. }
             | Self::Unreadable { .. }
             | Self::Unknown(_)
+            | Self::Changed
+            | Self::Unfinished(_)
+            | Self::Id(_)
+            | Self::Input(_)
             | Self::Output(_)
             | Self::Json(_) => ExitCode::from(1),
+            Self::Refused(_) => ExitCode::from(3),
+            Self::NotConfirmed(_) => ExitCode::from(4),
         }
     }
 

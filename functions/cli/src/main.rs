@@ -1,12 +1,26 @@
 //! `stateful-asg`, the command line tool for people. It reads the lease table, EC2 and Auto Scaling with the caller's own
 //! credentials, by the same code as the functions. `main` only wires.
 
+mod adopt;
 mod arguments;
+mod change;
+mod consent;
+mod explain;
 mod failure;
+mod history;
 mod layout;
 mod output;
+mod pause;
+mod plan;
+mod quarantine;
+mod rebuild;
+mod rehearsing;
+mod reinstate;
+mod release;
+mod retire;
 mod session;
 mod status;
+mod target;
 mod words;
 
 use std::io::{Write as _, stderr};
@@ -35,5 +49,16 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let session = Session::open(arguments.options).await?;
     match arguments.command {
         Command::Status(status) => status::run(&session, &status).await,
+        Command::Explain(explain) => explain::run(&session, &explain).await,
+        Command::Plan(plan) => plan::run(&session, &plan).await,
+        Command::History(history) => history::run(&session, &history).await,
+        Command::Pause(pause) => pause::pause(&session, &pause).await,
+        Command::Resume(resume) => pause::resume(&session, &resume).await,
+        Command::Quarantine(quarantine) => quarantine::run(&session, &quarantine).await,
+        Command::Reinstate(reinstate) => reinstate::run(&session, &reinstate).await,
+        Command::Release(release) => release::run(&session, &release).await,
+        Command::Retire(retire) => retire::run(&session, &retire).await,
+        Command::Adopt(adopt) => adopt::run(&session, &adopt).await,
+        Command::Rebuild(rebuild) => rebuild::run(&session, &rebuild).await,
     }
 }

@@ -11,7 +11,6 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) ports: AwsPorts,
-    #[expect(dead_code, reason = "for the commands that look at hooks")]
     pub(crate) hook_prefix: String,
 }
 

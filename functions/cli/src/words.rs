@@ -12,6 +12,7 @@ pub(crate) const fn slot_state(state: &SlotState) -> &'static str {
         SlotState::Releasing { .. } => "releasing",
         SlotState::Creating { .. } => "creating",
         SlotState::Quarantined => "quarantined",
+        SlotState::Retired => "retired",
     }
 }
 

@@ -29,6 +29,7 @@ pub mod ports;
 pub mod queues;
 pub mod rebuild;
 pub mod record;
+pub mod rehearsal;
 pub mod report;
 pub mod request;
 pub mod shell;

@@ -81,6 +81,11 @@ impl StepTaken {
         Self { step: name.to_owned(), reason: reason.to_string() }
     }
 
+    /// Whether it changes nothing, and is there to see more.
+    pub fn is_look(&self) -> bool {
+        self.step.starts_with("look ")
+    }
+
     pub(crate) fn out_of_time(reason: &Reason) -> Self {
         Self { step: "out of time".to_owned(), reason: reason.to_string() }
     }

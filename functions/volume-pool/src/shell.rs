@@ -3,6 +3,7 @@
 
 mod queueing;
 mod rebuilding;
+mod rehearsing;
 mod sweeping;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::request::{Ending, Request, Response};
 
 pub use queueing::queues;
 pub use rebuilding::rebuild;
+pub use rehearsing::rehearse;
 pub use sweeping::{in_turns, inspect, keep_alive, sweep};
 
 /// What an invocation did: its loops, and the calls that they took.

@@ -7,6 +7,7 @@ pub mod command;
 pub mod creation;
 pub mod drift;
 pub mod enrolment;
+pub mod person;
 
 use std::collections::BTreeMap;
 

@@ -400,6 +400,17 @@ fn what_a_record_still_in_force_says_is_kept() {
 }
 
 #[test]
+fn what_was_retired_stays_out_of_the_pool_and_is_not_counted() {
+    let retired =
+        Slot { state: SlotState::Retired, reason: "decommissioned".to_owned(), ..free_slot(0) };
+    let view = empty().known(Record::Slot(retired)).with(leased(1, 0, 9, "data", 1));
+    let slot = only(&view);
+    assert_eq!((slot.state, slot.reason.as_str()), (SlotState::Retired, "decommissioned"));
+    let plan = planned(&view);
+    assert_eq!((plan.strays.len(), plan.pool.slots_per_zone.len()), (0, 0));
+}
+
+#[test]
 fn a_slot_under_creation_goes_on_where_its_claim_says_so_too() {
     let id: SlotId = slot_id(3);
     let creating = Slot {

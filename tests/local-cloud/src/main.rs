@@ -50,6 +50,9 @@ struct Serve {
     /// Where ids and durations are drawn from: the same seed draws the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Print each event, as EventBridge would deliver it, as a line of JSON on standard output: for a bus elsewhere.
+    #[arg(long)]
+    print_events: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -76,21 +79,22 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
     // Before anything is started, so that no signal finds it half up.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let print_events = serve.print_events;
     let cloud = start(serve).await?;
     let notices = cloud.subscribe();
     announce(&cloud)?;
-    tokio::select! {
-        () = show(notices) => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let shown = tokio::select! {
+        shown = show(notices, print_events) => shown,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
     eprintln!("local-cloud: stopping");
     cloud.shutdown().await;
-    Ok(())
+    Ok(shown?)
 }
 
 async fn start(serve: Serve) -> Result<Cloud, StartError> {
-    let Serve { listen, lifecycle, reconcile, speed, seed } = serve;
+    let Serve { listen, lifecycle, reconcile, speed, seed, print_events: _ } = serve;
     let world = Config { speed, seed, ..Config::default() };
     Cloud::start(Options { listen, lifecycle, reconcile, world, ..Options::default() }).await
 }
@@ -107,12 +111,19 @@ fn announce(cloud: &Cloud) -> std::io::Result<()> {
 }
 
 /// Shows what happens, until nothing can happen any more.
-async fn show(mut notices: Receiver<Notice>) {
+async fn show(mut notices: Receiver<Notice>, print_events: bool) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
     loop {
         match notices.recv().await {
+            Ok(Notice::Event(event)) => {
+                if print_events {
+                    writeln!(stdout, "{}", event.body)?;
+                    stdout.flush()?;
+                }
+            }
             Ok(notice) => eprintln!("{notice}"),
             Err(RecvError::Lagged(missed)) => eprintln!("local-cloud: {missed} lines left out"),
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => return Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ const HEADER: [&str; 7] =
     ["SLOT", "STATE", "INSTANCE", "INSTANCE STATE", "FOR", "VOLUME", "VOLUME STATE"];
 
 /// In the order in which they are counted.
-const STATES: [&str; 5] = ["held", "free", "releasing", "creating", "quarantined"];
+const STATES: [&str; 6] = ["held", "free", "releasing", "creating", "quarantined", "retired"];
 
 /// A line of a pool's table: of a zone, a slot, a further volume of it, or a waiter; and what is told below it.
 struct Line {
@@ -105,7 +105,9 @@ fn counts<'a>(slots: impl Iterator<Item = &'a SlotStatus>, waiting: usize) -> St
 }
 
 fn zone_lines(zone: &ZoneStatus, now: Timestamp) -> Vec<Line> {
-    let mut lines: Vec<Line> = zone.slots.iter().flat_map(|slot| slot_lines(slot, now)).collect();
+    // Those that are out of the pool for good are counted, and no more.
+    let shown = zone.slots.iter().filter(|slot| slot.state != "retired");
+    let mut lines: Vec<Line> = shown.flat_map(|slot| slot_lines(slot, now)).collect();
     lines.extend(zone.waiting.iter().map(|waiter| waiter_line(waiter, now)));
     if let Some(first) = lines.first_mut() {
         let counted = counts(zone.slots.iter(), zone.waiting.len());

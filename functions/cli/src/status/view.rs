@@ -63,7 +63,7 @@ pub(super) struct ZoneStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct SlotStatus {
     pub(super) slot: SlotId,
-    /// `held`, `free`, `releasing`, `creating`, `quarantined`.
+    /// `held`, `free`, `releasing`, `creating`, `quarantined`, `retired`.
     pub(super) state: &'static str,
     /// Who holds it, lets go of it, or has it created.
     pub(super) instance: Option<Member>,
@@ -147,7 +147,10 @@ pub(super) fn busy(
         Record::Slot(slot) => match &slot.state {
             SlotState::Releasing { holder } => Some(holder.clone()),
             SlotState::Creating { claimant, .. } => Some(claimant.clone()),
-            SlotState::Free | SlotState::Leased { .. } | SlotState::Quarantined => None,
+            SlotState::Free
+            | SlotState::Leased { .. }
+            | SlotState::Quarantined
+            | SlotState::Retired => None,
         },
         _ => None,
     });
@@ -240,7 +243,7 @@ fn without_slot(
     let claimants = slots.iter().filter_map(|slot| match &slot.state {
         SlotState::Creating { claimant, .. } => Some(claimant),
         SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-        SlotState::Free | SlotState::Quarantined => None,
+        SlotState::Free | SlotState::Quarantined | SlotState::Retired => None,
     });
     let known: BTreeSet<&InstanceId> =
         claimants.chain(waiting.iter().map(|mark| &mark.instance)).collect();
@@ -304,7 +307,7 @@ fn slot_status(slot: &Slot, volumes: &BTreeMap<&VolumeId, &Volume>, seen: &Seen<
         | SlotState::Creating { claimant: instance, .. } => {
             (Some(instance), claim(instance, seen).map(in_phase_since))
         }
-        SlotState::Quarantined => (None, None),
+        SlotState::Quarantined | SlotState::Retired => (None, None),
     };
     let shown = |id: &VolumeId| {
         seen.volumes.as_ref().map(|_| words::volume(volumes.get(id).copied(), slot.holder()))

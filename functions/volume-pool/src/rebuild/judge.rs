@@ -43,6 +43,10 @@ pub(super) fn slot(
     claimants: &[&Volume],
     findings: &mut BTreeSet<Alarm>,
 ) -> Found {
+    // What a person has taken out of the pool stays out, whatever its volumes' tags say.
+    if let Some(slot) = old.filter(|slot| slot.state == SlotState::Retired) {
+        return Found::Slot(Box::new(Slot { version: pool.number, ..slot.clone() }));
+    }
     let recorded = |volume: &Volume| {
         old.is_some_and(|slot| slot.every_volume().any(|known| *known == volume.id))
     };

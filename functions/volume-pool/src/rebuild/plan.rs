@@ -245,7 +245,7 @@ impl Pool<'_> {
         let highest = named.map(|id| id.index).chain(slots.keys().map(|id| id.index)).max();
         pool.next_index = pool.next_index.max(highest.map_or(0, |highest| highest + 1));
         pool.slots_per_zone.clear();
-        for slot in slots.values() {
+        for slot in slots.values().filter(|slot| slot.state != SlotState::Retired) {
             *pool.slots_per_zone.entry(slot.zone.clone()).or_default() += 1;
         }
         pool.rebuilding = None;

@@ -116,7 +116,8 @@ const fn named(slot: &Slot) -> Option<&InstanceId> {
         SlotState::Free
         | SlotState::Leased { .. }
         | SlotState::Releasing { .. }
-        | SlotState::Quarantined => slot.holder(),
+        | SlotState::Quarantined
+        | SlotState::Retired => slot.holder(),
     }
 }
 
@@ -178,7 +179,7 @@ fn mark(slot: &Slot) -> Option<Record> {
             let reason = slot.reason.clone();
             Some(Record::Apart(ApartMark { place, slot: id, reason }))
         }
-        SlotState::Creating { .. } => None,
+        SlotState::Creating { .. } | SlotState::Retired => None,
     }
 }
 

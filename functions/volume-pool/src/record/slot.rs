@@ -66,6 +66,8 @@ pub enum SlotState {
     },
     /// Nobody, until a person has looked at it.
     Quarantined,
+    /// Nobody, ever again: a person has taken it out of the pool. Its volumes stay on record, so that they are not adopted.
+    Retired,
 }
 
 /// A volume that is to be created. On record before it is asked for, so that a crash at any point leaks none.
@@ -140,7 +142,10 @@ impl Slot {
     pub const fn holder(&self) -> Option<&InstanceId> {
         match &self.state {
             SlotState::Leased { holder } | SlotState::Releasing { holder } => Some(holder),
-            SlotState::Free | SlotState::Creating { .. } | SlotState::Quarantined => None,
+            SlotState::Free
+            | SlotState::Creating { .. }
+            | SlotState::Quarantined
+            | SlotState::Retired => None,
         }
     }
 
@@ -151,7 +156,8 @@ impl Slot {
             SlotState::Free
             | SlotState::Leased { .. }
             | SlotState::Releasing { .. }
-            | SlotState::Quarantined => &[],
+            | SlotState::Quarantined
+            | SlotState::Retired => &[],
         };
         let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
         self.volumes.iter().map(|volume| &volume.volume).chain(named)

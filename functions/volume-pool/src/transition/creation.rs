@@ -225,7 +225,8 @@ fn planned_mut<'a>(slot: &'a mut Slot, name: &VolumeName) -> Option<&'a mut Plan
         SlotState::Free
         | SlotState::Leased { .. }
         | SlotState::Releasing { .. }
-        | SlotState::Quarantined => None,
+        | SlotState::Quarantined
+        | SlotState::Retired => None,
     }
 }
 

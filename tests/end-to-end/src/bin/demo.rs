@@ -214,7 +214,7 @@ impl Timeline {
                     self.shown.push(happening);
                 }
                 Ok(Notice::Log(line)) => self.function(&line),
-                Ok(Notice::Invocation(_) | Notice::DeadLetter(_))
+                Ok(Notice::Invocation(_) | Notice::DeadLetter(_) | Notice::Event(_))
                 | Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }

@@ -75,6 +75,7 @@ impl Engine {
             }
             for event in world.drain_events() {
                 self.router.route(&event);
+                self.reporter.tell(Notice::Event(event));
             }
             result
         };

@@ -10,7 +10,7 @@ use volume_pool::Timestamp;
 
 use crate::cloud::clock::WallClock;
 use crate::cloud::recent::Recent;
-use crate::world::Happening;
+use crate::world::{CloudEvent, Happening};
 
 /// How many notices a slow subscriber may be behind before it misses some.
 const BACKLOG: usize = 16_384;
@@ -26,6 +26,8 @@ pub enum Notice {
     Invocation(InvocationReport),
     /// An event was given up.
     DeadLetter(DeadLetter),
+    /// The world sent an event, which may have been lost on its way.
+    Event(CloudEvent),
 }
 
 /// A line that a function wrote to one of its output streams.
@@ -151,6 +153,7 @@ impl fmt::Display for Notice {
             Self::Log(line) => write!(f, "{} {} | {}", line.at, line.sandbox, line.text),
             Self::Invocation(report) => report.fmt(f),
             Self::DeadLetter(letter) => letter.fmt(f),
+            Self::Event(event) => write!(f, "{} event {}", event.at, event.detail_type),
         }
     }
 }
@@ -210,7 +213,7 @@ impl Reporter {
             Notice::DeadLetter(letter) => {
                 self.dead_letters.push(letter.clone());
             }
-            Notice::Happening(_) | Notice::Log(_) => {}
+            Notice::Happening(_) | Notice::Log(_) | Notice::Event(_) => {}
         }
         let _ = self.notices.send(notice);
         self.announce_change();

@@ -215,7 +215,7 @@ impl Book<'_> {
                 SlotState::Quarantined => {
                     due.insert(Key::Apart(slot.place(), slot.id.index));
                 }
-                SlotState::Creating { .. } => {}
+                SlotState::Creating { .. } | SlotState::Retired => {}
             }
         }
         broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));

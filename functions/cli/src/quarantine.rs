@@ -1,0 +1,84 @@
+//! `quarantine`: sets a free slot apart, so that no launch gets it.
+
+use clap::Args;
+use volume_pool::ids::SlotId;
+use volume_pool::record::{Slot, SlotState};
+use volume_pool::transition::drift;
+
+use crate::consent::Consent;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::{change, output};
+
+/// Set a free slot apart: no launch gets it until it is reinstated. An alarm tells of it each minute.
+///
+/// A slot that an instance holds, or lets go of, is not taken from it: a slot leaves its holder only on evidence that its
+/// volumes are detached.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The slot, as in cassandra-0.
+    pub(crate) slot: SlotId,
+    /// Why, for whoever comes upon it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// Sets the slot apart.
+pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
+    let id = &arguments.slot;
+    let (slot, _) = change::slot(session, id).await?;
+    if slot.state == SlotState::Quarantined {
+        return output::say(&format!("Slot {id} is set apart already: {}\n", slot.reason));
+    }
+    refuse(&slot)?;
+    arguments.consent.ask(&format!(
+        "Slot {id} in {} is set apart, so that no launch gets it until stateful-asg reinstate {id}: {}",
+        slot.zone, arguments.reason
+    ))?;
+    change::commit(session, drift::set_apart(&slot, &arguments.reason)).await?;
+    output::say(&format!("Slot {id} is set apart.\n"))
+}
+
+fn refuse(slot: &Slot) -> Result<(), Failure> {
+    let (id, pool) = (&slot.id, &slot.id.pool);
+    match &slot.state {
+        SlotState::Free | SlotState::Quarantined => Ok(()),
+        SlotState::Leased { holder } | SlotState::Releasing { holder } => {
+            Err(Failure::Refused(format!(
+                "slot {id} is held by {holder}, and a slot is taken from an instance only on evidence that its volumes are \
+                 detached; have the instance terminated by way of its group and set the slot apart once it is free; \
+                 stateful-asg pause {pool} keeps it from the next launch meanwhile"
+            )))
+        }
+        SlotState::Creating { claimant, .. } => Err(Failure::Refused(format!(
+            "slot {id} is being created for {claimant}; wait until it exists"
+        ))),
+        SlotState::Retired => {
+            Err(Failure::Refused(format!("slot {id} is retired: nobody gets it")))
+        }
+    }
+}
+
+/// One line for people, in a record that has a limit.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 500 || text.chars().any(char::is_control) {
+        return Err("1 to 500 characters without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_of_text() {
+        assert_eq!(reason(" disk errors "), Ok("disk errors".to_owned()));
+        assert!(
+            reason(" ").is_err() && reason("a\nb").is_err() && reason(&"x".repeat(501)).is_err()
+        );
+    }
+}

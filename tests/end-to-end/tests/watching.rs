@@ -1,0 +1,109 @@
+//! Alarms and dashboard show metrics that there are, by dimensions that these are emitted with; and no metric goes unseen.
+
+use std::collections::BTreeSet;
+
+use end_to_end::Failure;
+use infra::template::{load, resources};
+use serde_json::Value;
+use volume_pool_aws::metrics::{FUNCTION, NAMES, NAMESPACE};
+
+/// A metric, and the names of the dimensions that it is looked up by.
+type Reference = (String, Vec<String>);
+
+/// A query of Metrics Insights, as in `SELECT SUM(Name) FROM SCHEMA("StatefulAsg", "Pool", "Zone")`.
+fn queried(query: &str) -> Result<Reference, Failure> {
+    let wrong = || format!("not a query of {NAMESPACE}: {query}");
+    let (_, rest) = query.split_once('(').ok_or_else(wrong)?;
+    let (name, rest) = rest.split_once(") FROM SCHEMA(").ok_or_else(wrong)?;
+    let (schema, grouped) = rest.split_once(')').ok_or_else(wrong)?;
+    let mut schema = schema.split(", ").map(|name| name.trim_matches('"').to_owned());
+    if schema.next().as_deref() != Some(NAMESPACE) {
+        return Err(wrong().into());
+    }
+    let dimensions: Vec<String> = schema.collect();
+    for by in grouped.trim_start_matches(" GROUP BY ").split(", ").filter(|by| !by.is_empty()) {
+        assert!(dimensions.iter().any(|dimension| dimension == by), "{query}");
+    }
+    Ok((name.to_owned(), dimensions))
+}
+
+/// The values of the dimension `Function` that there are.
+fn known_function(name: &str, value: &Value) {
+    assert!(name != FUNCTION || ["lifecycle", "reconcile"].contains(&text(value)), "{value}");
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn of_alarms(template: &Value) -> Result<Vec<Reference>, Failure> {
+    let mut found = Vec::new();
+    for (_, alarm) in resources(template, "AWS::CloudWatch::Alarm") {
+        for query in alarm["Metrics"].as_array().into_iter().flatten() {
+            found.push(queried(text(&query["Expression"]))?);
+        }
+        if alarm["Namespace"] == NAMESPACE {
+            let dimensions = alarm["Dimensions"].as_array().into_iter().flatten();
+            let dimensions = dimensions.map(|dimension| {
+                known_function(text(&dimension["Name"]), &dimension["Value"]);
+                text(&dimension["Name"]).to_owned()
+            });
+            found.push((text(&alarm["MetricName"]).to_owned(), dimensions.collect()));
+        }
+    }
+    Ok(found)
+}
+
+fn of_dashboard(template: &Value) -> Result<Vec<Reference>, Failure> {
+    let (_, dashboard) =
+        resources(template, "AWS::CloudWatch::Dashboard").next().ok_or("no dashboard")?;
+    let body: Value = serde_json::from_str(text(&dashboard["DashboardBody"]["Fn::Sub"]))?;
+    let mut found = Vec::new();
+    for widget in body["widgets"].as_array().into_iter().flatten() {
+        for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            match line.as_array().map(Vec::as_slice).unwrap_or_default() {
+                [shown] => found.push(queried(text(&shown["expression"]))?),
+                [namespace, name, dimensions @ ..] if namespace == NAMESPACE => {
+                    let pairs = dimensions.chunks_exact(2);
+                    let names = pairs.map(|pair| {
+                        known_function(text(&pair[0]), &pair[1]);
+                        text(&pair[0]).to_owned()
+                    });
+                    found.push((text(name).to_owned(), names.collect()));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn alarms_and_dashboard_show_metrics_that_are_emitted_so() -> Result<(), Failure> {
+    let template = load("watch.yaml")?;
+    let shown = [of_alarms(&template)?, of_dashboard(&template)?].concat();
+    for (name, dimensions) in &shown {
+        let metric = NAMES.iter().find(|metric| metric.name == name);
+        let metric = metric.ok_or_else(|| format!("there is no metric {name}"))?;
+        let emitted = metric.dimensions.iter().any(|set| *set == dimensions.as_slice());
+        assert!(emitted, "{name} is not emitted by {dimensions:?}");
+    }
+    let shown: BTreeSet<&str> = shown.iter().map(|(name, _)| name.as_str()).collect();
+    let all: BTreeSet<&str> = NAMES.iter().map(|metric| metric.name).collect();
+    assert_eq!(shown, all);
+    Ok(())
+}
+
+#[test]
+fn each_alarm_tells_somebody_and_is_on_the_dashboard() -> Result<(), Failure> {
+    let template = load("watch.yaml")?;
+    let (_, dashboard) =
+        resources(&template, "AWS::CloudWatch::Dashboard").next().ok_or("no dashboard")?;
+    let body = text(&dashboard["DashboardBody"]["Fn::Sub"]);
+    for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
+        assert!(body.contains(&format!("${{{name}.Arn}}")), "{name} is not on the dashboard");
+        assert_eq!(alarm["AlarmActions"]["Fn::If"][0], "HasTopic", "{name}");
+        assert!(alarm["AlarmDescription"].is_string(), "{name}");
+    }
+    Ok(())
+}
