@@ -64,7 +64,7 @@ pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn, Term
 pub use hooks::{Hook, HookSpecification, LifecycleResult, Transition};
 pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
-pub use launches::{BlockDevice, LaunchSpecification, Market, RunInstances};
+pub use launches::{BlockDevice, LaunchSpecification, Market, MetadataTags, RunInstances};
 pub use lifecycle_states::{LifecycleState, Origin};
 pub use members::{Health, Member, MemberView, TerminateHooks};
 pub use modifications::{ModificationState, Shape, VolumeModification};

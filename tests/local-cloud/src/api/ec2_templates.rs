@@ -2,8 +2,8 @@
 
 use crate::query::Params;
 use crate::world::{
-    ApiError, BlockDevice, LaunchSpecification, LaunchTemplate, Market, Tags, TemplateReference,
-    TemplateVersion, World,
+    ApiError, BlockDevice, LaunchSpecification, LaunchTemplate, Market, MetadataTags, Tags,
+    TemplateReference, TemplateVersion, World,
 };
 use crate::xml::Xml;
 
@@ -111,15 +111,10 @@ pub(super) fn launch_specification(params: &Params) -> Result<LaunchSpecificatio
     params.flag("EbsOptimized")?;
     params.nested("Monitoring").flag("Enabled")?;
     let metadata = params.nested("MetadataOptions");
-    for option in [
-        "HttpEndpoint",
-        "HttpProtocolIpv6",
-        "HttpPutResponseHopLimit",
-        "HttpTokens",
-        "InstanceMetadataTags",
-    ] {
+    for option in ["HttpEndpoint", "HttpProtocolIpv6", "HttpPutResponseHopLimit", "HttpTokens"] {
         metadata.get(option);
     }
+    let metadata_tags = metadata.optional("InstanceMetadataTags");
     Ok(LaunchSpecification {
         image_id: params.optional("ImageId"),
         instance_type: params.optional("InstanceType"),
@@ -131,6 +126,7 @@ pub(super) fn launch_specification(params: &Params) -> Result<LaunchSpecificatio
         instance_tags: tags.remove("instance").unwrap_or_default(),
         volume_tags: tags.remove("volume").unwrap_or_default(),
         market: market(&params.nested("InstanceMarketOptions"))?,
+        metadata_tags: metadata_tags.map(|it| MetadataTags::parse(&it)).transpose()?,
     })
 }
 
@@ -226,6 +222,11 @@ fn write_data(xml: &mut Xml, data: &LaunchSpecification) {
             xml.text("item", group);
         }
     });
+    if let Some(metadata_tags) = data.metadata_tags {
+        xml.element("metadataOptions", |xml| {
+            xml.text("instanceMetadataTags", metadata_tags.as_str());
+        });
+    }
     xml.element("tagSpecificationSet", |xml| {
         write_tag_specification(xml, "instance", &data.instance_tags);
         write_tag_specification(xml, "volume", &data.volume_tags);

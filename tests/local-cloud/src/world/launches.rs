@@ -54,6 +54,52 @@ pub struct LaunchSpecification {
     pub volume_tags: Tags,
     /// How it is bought.
     pub market: Market,
+    /// Whether its metadata service gives its tags (`InstanceMetadataTags`).
+    pub metadata_tags: Option<MetadataTags>,
+}
+
+/// Whether an instance can read its own tags from its metadata service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataTags {
+    /// It can.
+    Enabled,
+    /// It cannot, which is the default.
+    Disabled,
+}
+
+impl MetadataTags {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// What that text means.
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        match text {
+            "enabled" => Ok(Self::Enabled),
+            "disabled" => Ok(Self::Disabled),
+            other => Err(ApiError::InvalidParameterValue(format!(
+                "Value ({other}) for parameter MetadataOptions.InstanceMetadataTags is invalid."
+            ))),
+        }
+    }
+
+    /// Refuses tags that the metadata service could not give: it makes paths of their keys (Amazon EC2 User Guide, "View tags
+    /// for your EC2 instances using instance metadata").
+    fn check(tags: &Tags) -> Result<(), ApiError> {
+        let plain = |it: char| it.is_ascii_alphanumeric() || "-_+=,.@:".contains(it);
+        let carried = |key: &str| !matches!(key, "." | ".." | "_index") && key.chars().all(plain);
+        match tags.keys().find(|key| !carried(key)) {
+            None => Ok(()),
+            Some(key) => Err(ApiError::InvalidParameterValue(format!(
+                "'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), and must \
+                 not be a reserved name ('.', '..', '_index')"
+            ))),
+        }
+    }
 }
 
 impl LaunchSpecification {
@@ -79,6 +125,7 @@ impl LaunchSpecification {
             instance_tags,
             volume_tags,
             market: if self.market == Market::Spot { self.market } else { base.market },
+            metadata_tags: self.metadata_tags.or(base.metadata_tags),
         }
     }
 }
@@ -164,6 +211,9 @@ impl World {
             .clone()
             .ok_or_else(|| ApiError::MissingParameter("ImageId".to_owned()))?;
         super::places::check_image_id(&image_id)?;
+        if specification.metadata_tags == Some(MetadataTags::Enabled) {
+            MetadataTags::check(&specification.instance_tags)?;
+        }
         let devices = with_root(&specification.block_devices);
         let mut volumes = Vec::new();
         for device in &devices {

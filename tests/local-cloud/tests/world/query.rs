@@ -151,6 +151,28 @@ fn a_group_is_made_with_its_hooks_and_answered_over_the_wire() {
 }
 
 #[test]
+fn a_template_shows_its_metadata_tags_and_with_them_a_tag_that_is_no_path_launches_nothing() {
+    let mut world = world();
+    for (name, key, status) in [("plain", "cost.centre", 200), ("path", "cost%2Fcentre", 400)] {
+        let body = format!(
+            "LaunchTemplateName={name}&LaunchTemplateData.ImageId=ami-0123456789abcdef0\
+             &LaunchTemplateData.MetadataOptions.InstanceMetadataTags=enabled\
+             &LaunchTemplateData.TagSpecification.1.ResourceType=instance\
+             &LaunchTemplateData.TagSpecification.1.Tag.1.Key={key}"
+        );
+        assert_eq!(ec2(&mut world, "CreateLaunchTemplate", &body).status, 200);
+        let body = format!("LaunchTemplateName={name}&LaunchTemplateVersion.1=%24Default");
+        let shown = ec2(&mut world, "DescribeLaunchTemplateVersions", &body);
+        assert_eq!(text(&shown.body, "instanceMetadataTags"), "enabled");
+        let body = format!("LaunchTemplate.LaunchTemplateName={name}&MinCount=1&MaxCount=1");
+        let launched = ec2(&mut world, "RunInstances", &body);
+        assert_eq!(launched.status, status, "{}", launched.body);
+    }
+    let plain = world.volumes().count();
+    assert_eq!(plain, 1, "only the root volume of the one that was launched");
+}
+
+#[test]
 fn a_warm_pool_is_put_and_described_and_its_instances_are_not_the_groups() {
     let mut world = world();
     group(&mut world, 1, &["a"], Vec::new());
