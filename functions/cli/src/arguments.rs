@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use volume_pool_aws::function::{DEFAULT_HOOK_PREFIX, HOOK_PREFIX, TABLE};
 
 use crate::{
-    adopt, explain, history, pause, plan, quarantine, rebuild, reinstate, release, retire, status,
+    adopt, doctor, enroll, explain, history, pause, plan, quarantine, rebuild, reinstate, release,
+    retire, status, unenroll,
 };
 
 /// Shows what stateful-asg does with the volumes of Auto Scaling groups, why, and what comes next; and lets a person step in.
@@ -27,7 +28,8 @@ Exit codes:
   1  something could not be read or written
   2  the command line is wrong
   3  refused: a safety rule forbids it, or things are not as they must be for it
-  4  not confirmed";
+  4  not confirmed
+  5  doctor found something";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -60,4 +62,7 @@ pub(crate) enum Command {
     Retire(retire::Arguments),
     Adopt(adopt::Arguments),
     Rebuild(rebuild::Arguments),
+    Doctor(doctor::Arguments),
+    Enroll(enroll::Arguments),
+    Leave(unenroll::Arguments),
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use volume_pool::ids::InvalidId;
+use volume_pool::ids::{GroupName, InvalidId};
 use volume_pool::ports::PortError;
 use volume_pool_aws::ConnectError;
 
@@ -50,6 +50,15 @@ pub(crate) enum Failure {
     /// What was named is not there.
     #[error("{0}")]
     Unknown(String),
+    /// What was typed, or the file that it names, can't be understood.
+    #[error("{0}")]
+    Usage(String),
+    /// Doctor found something.
+    #[error("{errors} errors and {warnings} warnings")]
+    Found { errors: usize, warnings: usize },
+    /// Doctor could not read all that it looks at.
+    #[error("nothing is wrong in what could be read, but not all of it could be")]
+    Unread,
     /// The output can't be written.
     #[error("the output can't be written: {0}")]
     Output(io::Error),
@@ -59,9 +68,18 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Auto Scaling knows no group of that name.
+    pub(crate) fn no_group(name: &GroupName) -> Self {
+        Self::Unknown(format!(
+            "there is no Auto Scaling group {name} in this account and region; check the name, --region and --profile"
+        ))
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             _ if self.is_silent() => ExitCode::SUCCESS,
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Found { .. } => ExitCode::from(5),
             Self::NoRegion
             | Self::Connect(_)
             | Self::Transient { .. }
@@ -72,6 +90,7 @@ impl Failure {
             | Self::Unfinished(_)
             | Self::Id(_)
             | Self::Input(_)
+            | Self::Unread
             | Self::Output(_)
             | Self::Json(_) => ExitCode::from(1),
             Self::Refused(_) => ExitCode::from(3),

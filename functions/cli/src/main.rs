@@ -5,6 +5,9 @@ mod adopt;
 mod arguments;
 mod change;
 mod consent;
+mod difference;
+mod doctor;
+mod enroll;
 mod explain;
 mod failure;
 mod history;
@@ -18,11 +21,10 @@ mod rehearsing;
 mod reinstate;
 mod release;
 mod retire;
-#[cfg(test)]
-mod samples;
 mod session;
 mod status;
 mod target;
+mod unenroll;
 mod words;
 
 use std::io::{Write as _, stderr};
@@ -62,5 +64,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Retire(retire) => retire::run(&session, &retire).await,
         Command::Adopt(adopt) => adopt::run(&session, &adopt).await,
         Command::Rebuild(rebuild) => rebuild::run(&session, &rebuild).await,
+        Command::Doctor(doctor) => doctor::run(&session, &doctor).await,
+        Command::Enroll(enroll) => enroll::run(&session, &enroll).await,
+        Command::Leave(leave) => unenroll::run(&session, &leave).await,
     }
 }

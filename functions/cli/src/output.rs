@@ -1,6 +1,6 @@
 //! Standard output.
 
-use std::io::{Write as _, stdout};
+use std::io::{Write as _, stderr, stdout};
 
 use serde::Serialize;
 
@@ -10,6 +10,11 @@ use crate::failure::Failure;
 pub(crate) fn say(text: &str) -> Result<(), Failure> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+/// Writes text beside what was asked for, to standard error.
+pub(crate) fn tell(text: &str) -> Result<(), Failure> {
+    stderr().lock().write_all(text.as_bytes()).map_err(Failure::Output)
 }
 
 /// Writes JSON, for programs.

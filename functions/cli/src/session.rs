@@ -2,7 +2,7 @@
 
 use volume_pool::Timestamp;
 use volume_pool::ports::Clock as _;
-use volume_pool_aws::{AwsPorts, Settings, connect};
+use volume_pool_aws::{AwsPorts, Enrolments, Settings, connect, connect_enrolments};
 
 use crate::arguments::Options;
 use crate::failure::Failure;
@@ -12,14 +12,21 @@ use crate::failure::Failure;
 pub(crate) struct Session {
     pub(crate) ports: AwsPorts,
     pub(crate) hook_prefix: String,
+    settings: Settings,
 }
 
 impl Session {
     /// Connects. Makes no call: missing credentials show at the first one.
     pub(crate) async fn open(options: Options) -> Result<Self, Failure> {
         let Options { table, region, profile, hook_prefix } = options;
-        let ports = connect(Settings { region, profile, ..Settings::new(table) }).await?;
-        Ok(Self { ports, hook_prefix })
+        let settings = Settings { region, profile, ..Settings::new(table) };
+        let ports = connect(settings.clone()).await?;
+        Ok(Self { ports, hook_prefix, settings })
+    }
+
+    /// The settings of groups, for the commands that look at them or change them.
+    pub(crate) async fn enrolments(&self) -> Result<Enrolments, Failure> {
+        Ok(connect_enrolments(&self.settings).await?)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

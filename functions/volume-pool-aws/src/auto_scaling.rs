@@ -20,7 +20,7 @@ use crate::convert::{Unintelligible, present, unintelligible};
 const INSTANCES_AT_ONCE: usize = 50;
 
 /// `DescribeAutoScalingGroups` gives at most this many groups in a page.
-const GROUPS_PAGE: i32 = 100;
+pub(crate) const GROUPS_PAGE: i32 = 100;
 
 /// Auto Scaling.
 #[derive(Debug, Clone)]
@@ -178,7 +178,7 @@ fn group_instance(
 }
 
 /// A group with its instances.
-fn group(group: &AutoScalingGroup) -> Result<GroupView, Unintelligible> {
+pub(crate) fn group(group: &AutoScalingGroup) -> Result<GroupView, Unintelligible> {
     let name: GroupName =
         present("AutoScalingGroupName", group.auto_scaling_group_name())?.parse()?;
     let members = group.instances().iter().map(|member| {
@@ -216,7 +216,7 @@ fn seconds(number: Option<i32>) -> Option<Duration> {
 }
 
 /// A hook, or nothing where it holds up neither a launch nor a termination: such a hook is none of ours to answer.
-fn hook(hook: &LifecycleHook) -> Result<Option<Hook>, Unintelligible> {
+pub(crate) fn hook(hook: &LifecycleHook) -> Result<Option<Hook>, Unintelligible> {
     let transition = match present("LifecycleTransition", hook.lifecycle_transition())? {
         "autoscaling:EC2_INSTANCE_LAUNCHING" => Transition::Launching,
         "autoscaling:EC2_INSTANCE_TERMINATING" => Transition::Terminating,

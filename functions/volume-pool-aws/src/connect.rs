@@ -17,6 +17,7 @@ use crate::calls::CallCount;
 use crate::clock::SystemClock;
 use crate::dynamodb::LeaseTable;
 use crate::ec2::Ec2;
+use crate::enrolment::Enrolments;
 use crate::ssm::Ssm;
 
 /// How long one call may take with all its attempts, unless the settings say otherwise. A guard must last beyond
@@ -97,6 +98,16 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
         leases: LeaseTable::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), table),
         clock: SystemClock,
     })
+}
+
+/// The same for the settings of groups, which the command line alone reads and changes.
+pub async fn connect_enrolments(settings: &Settings) -> Result<Enrolments, ConnectError> {
+    let config = load(settings).await;
+    if config.region().is_none() {
+        return Err(ConnectError::NoRegion);
+    }
+    let auto_scaling = aws_sdk_autoscaling::Client::new(&config);
+    Ok(Enrolments::new(auto_scaling, aws_sdk_ec2::Client::new(&config)))
 }
 
 /// Retries are `standard`, not `adaptive`: adaptive retry learns the rate that EC2 grants from this process's own

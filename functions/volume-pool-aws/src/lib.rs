@@ -12,6 +12,7 @@ pub mod connect;
 mod convert;
 pub mod dynamodb;
 pub mod ec2;
+pub mod enrolment;
 pub mod function;
 pub mod metrics;
 pub mod ssm;
@@ -19,7 +20,11 @@ pub mod table;
 
 pub use auto_scaling::AutoScaling;
 pub use clock::SystemClock;
-pub use connect::{AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, new_invocation};
+pub use connect::{
+    AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, connect_enrolments,
+    new_invocation,
+};
 pub use dynamodb::LeaseTable;
 pub use ec2::Ec2;
+pub use enrolment::Enrolments;
 pub use ssm::Ssm;

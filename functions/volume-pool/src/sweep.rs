@@ -391,7 +391,7 @@ fn in_group(state: &LifecycleState) -> Stay {
 }
 
 /// Whether an instance does its work, or rests from it and will come back to it.
-pub(crate) fn at_work(state: &LifecycleState) -> bool {
+pub fn at_work(state: &LifecycleState) -> bool {
     match state {
         LifecycleState::InService => true,
         LifecycleState::Other(state) => state == "Standby",

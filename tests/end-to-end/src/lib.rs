@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, LifecycleHookSpecification};
 use aws_sdk_ec2::types::{
-    Filter, RequestLaunchTemplateData, ResourceType, Tag, TagSpecification, Volume, VolumeType,
+    Filter, LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceMetadataTagsState,
+    RequestLaunchTemplateData, ResourceType, Tag, TagSpecification, Volume, VolumeType,
 };
 use serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value;
 use volume_pool::record::Record;
@@ -145,7 +146,12 @@ impl Account {
             .into_iter()
             .find_map(|image| image.image_id)
             .ok_or("DescribeImages gave none")?;
+        // So an instance reads from its metadata service which slot it has.
+        let readable = LaunchTemplateInstanceMetadataOptionsRequest::builder()
+            .instance_metadata_tags(LaunchTemplateInstanceMetadataTagsState::Enabled)
+            .build();
         let data = RequestLaunchTemplateData::builder()
+            .metadata_options(readable)
             .image_id(image)
             .instance_type(aws_sdk_ec2::types::InstanceType::from("m7i.large"))
             .build();

@@ -6,6 +6,7 @@ pub(crate) mod checks;
 pub(crate) mod group;
 pub(crate) mod logs;
 pub(crate) mod throttle;
+pub(crate) mod tool;
 pub(crate) mod trial;
 
 use std::fmt;
