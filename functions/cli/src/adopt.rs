@@ -51,8 +51,9 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let tags: Vec<String> = given.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let ids: Vec<&str> = volumes.iter().map(VolumeId::as_str).collect();
     consent.ask(&format!(
-        "{} tagged {}. A launch for pool {pool} that finds no free slot in their zone makes slots of them, with the data that is on them.",
-        if ids.len() == 1 { format!("{} is", ids.join("")) } else { format!("{} are", ids.join(", ")) },
+        "This tags {} with {}. A launch for pool {pool} that finds no free slot in their zone makes slots of them, with the data that is \
+         on them.",
+        ids.join(", "),
         tags.join(" and "),
     ))?;
     for id in volumes {
@@ -107,4 +108,38 @@ fn fit(
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{attached_to, volume};
+
+    fn tagged(key: &str, value: &str) -> Volume {
+        Volume { tags: BTreeMap::from([(key.to_owned(), value.to_owned())]), ..volume() }
+    }
+
+    fn refusal(shown: Option<&Volume>, owner: Option<&SlotId>) -> String {
+        let id = "vol-00000001".parse().unwrap();
+        fit(&id, shown, owner, &"cassandra".parse().unwrap()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_available_and_nobodys_is_given_to_a_pool() {
+        assert_eq!(refusal(Some(&volume()), None), "");
+        assert_eq!(refusal(Some(&tagged("stateful-asg:pool", "cassandra")), None), "");
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_what_to_do() {
+        let slot = "cassandra-0".parse().unwrap();
+        assert!(refusal(Some(&volume()), Some(&slot)).contains("belongs to slot cassandra-0"));
+        assert!(refusal(None, None).contains("EC2 does not know vol-00000001"));
+        assert!(refusal(Some(&tagged("stateful-asg:pool", "kafka")), None).contains("pool kafka"));
+        let copy = tagged("stateful-asg:slot", "cassandra-0");
+        assert!(refusal(Some(&copy), None).contains("as a copy of that slot's volume does"));
+        let shared = Volume { multi_attach: true, ..volume() };
+        assert!(refusal(Some(&shared), None).contains("Multi-Attach"));
+        assert!(refusal(Some(&attached_to("i-00000001")), None).contains("attached to i-00000001"));
+    }
 }

@@ -168,3 +168,32 @@ fn beyond(about: &str) -> String {
          \x20 fields @timestamp, fields.instance_id, fields.slot, fields.steps, fields.result | filter @message like \"{about}\" | sort @timestamp\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use volume_pool::record::SlotState;
+
+    use super::*;
+    use crate::samples::slot;
+
+    #[test]
+    fn what_the_records_keep_of_a_slot_is_told_with_its_holders() {
+        let mut claim = Claim::new("i-00000001".parse().unwrap());
+        claim.last_slot = Some("cassandra-0".parse().unwrap());
+        claim.reason = "the instance holds nothing".to_owned();
+        let history = History { slot: Some(slot(SlotState::Free)), claims: vec![claim] };
+        let expected = "\
+Slot cassandra-0 in eu-central-1a: free; it has had 2 owners so far (its epoch)
+  vol-00000001 (data): adopted; the volume was created 1970-01-01T00:00:01.000Z
+  last leased 1970-01-01T00:00:02.000Z
+  last released 1970-01-01T00:00:03.000Z
+  reason: its reason
+  last holders, latest first: i-00000001
+Instance i-00000001
+  in its present state since 1970-01-01T00:00:00.000Z
+  held last: cassandra-0
+  reason: the instance holds nothing
+";
+        assert_eq!(told(&history), expected);
+    }
+}

@@ -21,6 +21,8 @@ mod rehearsing;
 mod reinstate;
 mod release;
 mod retire;
+#[cfg(test)]
+mod samples;
 mod session;
 mod status;
 mod target;

@@ -39,7 +39,7 @@ pub(crate) async fn pause(session: &Session, arguments: &Pause) -> Result<(), Fa
         return output::say(&format!("Pool {name} is paused already.\n"));
     }
     arguments.consent.ask(&format!(
-        "Pool {name} is paused: nothing of it is leased, adopted, created or enrolled, and launches wait, until stateful-asg \
+        "This pauses pool {name}: nothing of it is leased, adopted, created or enrolled, and launches wait, until stateful-asg \
          resume {name}. A lease that was decided just before may still be made within two minutes."
     ))?;
     change::commit(session, transition::pause(&pool)).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn resume(session: &Session, arguments: &Resume) -> Result<(), 
         return output::say(&format!("Pool {name} is not paused.\n"));
     }
     arguments.consent.ask(&format!(
-        "Pool {name} is resumed: whoever waits for a slot of it is served by reconcile within a minute, oldest first."
+        "This resumes pool {name}: whoever waits for a slot of it is served by reconcile within a minute, oldest first."
     ))?;
     change::commit(session, transition::resume(&pool)).await?;
     output::say(&format!("Pool {name} is resumed.\n"))

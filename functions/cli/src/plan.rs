@@ -1,7 +1,7 @@
 //! `plan`: what would happen if an instance were terminated, or one were launched. Reads only: it is the functions' own loop,
 //! rehearsed for what is not so.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use volume_pool::action::Transition;
 use volume_pool::ids::{GroupName, InstanceId, PoolName, Zone};
@@ -23,7 +23,7 @@ const NOBODY: &str = "i-00000000000000000";
 /// It is the functions' own loop, run for an instance that is assumed to wait in a terminate or launch hook: which slot it
 /// would get, wait for, or have created, and why.
 #[derive(Debug, Args)]
-#[group(id = "assumption", required = true, multiple = false, args = ["terminate", "launch"])]
+#[command(group = ArgGroup::new("assumption").required(true).args(["terminate", "launch"]))]
 pub(crate) struct Arguments {
     /// This instance is terminated by its group; and its replacement is launched in the same zone.
     #[arg(long, value_name = "INSTANCE")]
@@ -157,4 +157,39 @@ fn verdict(next: &Next) -> Option<String> {
         return Some(format!("It would let go of slot {slot}."));
     }
     (does("enqueue") && last.step == "rest, work left").then(|| "It would wait.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use volume_pool::report::StepTaken;
+
+    use super::*;
+
+    fn sentence(steps: &[&str]) -> Option<String> {
+        let step = |step: &&str| StepTaken { step: (*step).to_owned(), reason: String::new() };
+        let steps = steps.iter().map(step).collect();
+        let slot = Some("cassandra-1".to_owned());
+        verdict(&Next { steps, then: "", alarms: Vec::new(), slot })
+    }
+
+    #[test]
+    fn what_would_become_of_it_is_said_in_a_sentence() {
+        let said = |steps: &[&str]| sentence(steps).unwrap_or_default();
+        assert_eq!(
+            said(&["enqueue", "lease", "ec2:AttachVolume"]),
+            "It would get slot cassandra-1."
+        );
+        assert_eq!(said(&["enqueue", "adopt", "lease"]), "It would get slot cassandra-1.");
+        assert_eq!(
+            said(&["enqueue", "intend", "ec2:CreateVolume"]),
+            "A slot would be created for it: cassandra-1."
+        );
+        assert_eq!(
+            said(&["begin release", "ec2:StopInstances"]),
+            "It would let go of slot cassandra-1."
+        );
+        assert_eq!(said(&["enqueue", "rest, work left"]), "It would wait.");
+        assert_eq!(sentence(&["rest, settled"]), None);
+        assert_eq!(sentence(&[]), None);
+    }
 }

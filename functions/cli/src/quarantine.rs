@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     }
     refuse(&slot)?;
     arguments.consent.ask(&format!(
-        "Slot {id} in {} is set apart, so that no launch gets it until stateful-asg reinstate {id}: {}",
+        "This sets slot {id} in {} apart, so that no launch gets it until stateful-asg reinstate {id}: {}",
         slot.zone, arguments.reason
     ))?;
     change::commit(session, drift::set_apart(&slot, &arguments.reason)).await?;

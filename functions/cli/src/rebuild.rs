@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.pool;
     arguments.consent.ask(&format!(
-        "The records of pool {name} are rebuilt from its volumes' tags and attachments. That takes some three minutes, in which the \
+        "This rebuilds the records of pool {name} from its volumes' tags and attachments. That takes some three minutes, in which the \
          pool is closed: its launches and terminations wait, its instances in service are not touched."
     ))?;
     let mut rebuild = Rebuild::new(name.clone(), session.hook_prefix.clone());

@@ -32,11 +32,18 @@ pub(crate) struct Next {
     pub(crate) slot: Option<String>,
 }
 
-/// What the next run of reconcile would look at the instance for, if it would.
-pub(crate) async fn found(session: &Session, instance: &InstanceId) -> Option<Found> {
+/// What the next run of reconcile would look at the instance for, if it would. From what could not be read nothing follows.
+pub(crate) async fn found(
+    session: &Session,
+    instance: &InstanceId,
+) -> Result<Option<Found>, Failure> {
     let swept = shell::sweep(&session.ports).await;
-    let plan = swept.plan(session.now());
-    plan.instances.into_iter().find(|(id, _)| id == instance).map(|(_, found)| found)
+    let mut plan = swept.plan(session.now()).instances.into_iter();
+    match (plan.find(|(id, _)| id == instance), swept.failures.into_iter().next()) {
+        (Some((_, found)), _) => Ok(Some(found)),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The instance, as reconcile brings it up.

@@ -55,7 +55,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     session.ports.clock.pause(BETWEEN).await;
     look(session, &slot).await?;
     arguments.consent.ask(&format!(
-        "Slot {id} in {} is free again, for the next launch that is due one. It was set apart because: {}",
+        "This gives slot {id} in {} back to its pool, for the next launch that is due one. It was set apart because: {}",
         slot.zone, slot.reason
     ))?;
     let reason = "reinstated by a person, who has looked at its volumes";
@@ -122,4 +122,44 @@ async fn note(session: &Session, volume: &VolumeId, at: Timestamp) -> Result<(),
             tags::RELEASED_AT
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use volume_pool::lease_tag::LeaseTag;
+
+    use super::*;
+    use crate::samples::{attached_to, slot, volume};
+
+    fn refusal(shown: &[Volume]) -> String {
+        let shown = shown.iter().map(|volume| (volume.id.clone(), volume.clone())).collect();
+        let now = Timestamp::from_millis(9_000_000);
+        usable(&slot(SlotState::Quarantined), &shown, now).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_slot_whose_volumes_are_available_may_be_reinstated() {
+        assert_eq!(refusal(&[volume()]), "");
+    }
+
+    #[test]
+    fn a_volume_that_a_launch_could_not_use_keeps_its_slot_apart() {
+        assert!(refusal(&[]).contains("EC2 does not know it any more"));
+        // On its earlier holder as well as on anybody else.
+        assert!(refusal(&[attached_to("i-00000001")]).contains("attached to i-00000001"));
+        assert!(refusal(&[attached_to("i-00000009")]).contains("never held the slot"));
+        let elsewhere = Volume { zone: "eu-central-1b".parse().unwrap(), ..volume() };
+        assert!(refusal(&[elsewhere]).contains("not in eu-central-1a"));
+        let lease = LeaseTag {
+            epoch: 9,
+            holder: "i-00000002".parse().unwrap(),
+            volume: volume().id,
+            of: 1,
+            since: Timestamp::from_millis(4_000),
+        };
+        let tags = BTreeMap::from([(tags::LEASE.to_owned(), lease.to_string())]);
+        assert!(refusal(&[Volume { tags, ..volume() }]).contains("rebuild the pool"));
+        let empty = Slot { volumes: Vec::new(), ..slot(SlotState::Quarantined) };
+        assert!(usable(&empty, &BTreeMap::new(), Timestamp::default()).is_err());
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         let state = words::slot_state(&slot.state);
         return output::say(&format!("Nobody holds slot {id}: it is {state}.\n"));
     };
-    let found = rehearsing::found(session, holder).await.unwrap_or(Found::HolderGone);
+    let found = rehearsing::found(session, holder).await?.unwrap_or(Found::HolderGone);
     let rehearsal =
         rehearsing::rehearsal(session, rehearsing::subject(session, holder, Some(found)))?;
     let (_, next) = rehearsing::rehearsed(session, rehearsal).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     }
     let steps = rehearsing::steps(&next);
     arguments.consent.ask(&format!(
-        "The functions' loop is run for {holder}, which holds slot {id}:\n{steps}"
+        "This runs the functions' loop for {holder}, which holds slot {id}:\n{steps}"
     ))?;
     carry_out(session, holder, found).await?;
     let (slot, _) = change::slot(session, id).await?;

@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let volumes: Vec<&str> = slot.volumes.iter().map(|volume| volume.volume.as_str()).collect();
     let volumes = if volumes.is_empty() { "none".to_owned() } else { volumes.join(", ") };
     arguments.consent.ask(&format!(
-        "Slot {id} in {} is retired for good: no launch gets it, and its index is not used again. Its volumes stay and are not \
+        "This retires slot {id} in {} for good: no launch gets it, and its index is not used again. Its volumes stay and are not \
          adopted: {volumes}. The policy may have a new slot created in its zone for a launch that needs one.",
         slot.zone
     ))?;

@@ -41,7 +41,7 @@ pub(super) async fn read(session: &Session, target: &Target) -> Result<Explanati
     }
     let (mut found, mut next) = (None, None);
     if let Some(InstanceFacts { instance, .. }) = &instance {
-        found = rehearsing::found(session, instance).await;
+        found = rehearsing::found(session, instance).await?;
         let subject = rehearsing::subject(session, instance, found);
         let rehearsal = rehearsing::rehearsal(session, subject)?;
         next = Some(rehearsing::rehearsed(session, rehearsal).await?.1);

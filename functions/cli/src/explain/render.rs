@@ -194,3 +194,140 @@ fn next(next: &Next, found: Option<&str>) -> String {
 fn fact(text: &mut String, name: &str, told: &str) {
     let _ = writeln!(text, "  {name:<NAME$} {told}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use volume_pool::action::ActionResult;
+    use volume_pool::observation::{GroupInstance, LifecycleState};
+    use volume_pool::record::{Format, Guard, Place};
+    use volume_pool::report::StepTaken;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(600_000);
+
+    fn ago(seconds: u64) -> Timestamp {
+        NOW.minus(Duration::from_secs(seconds))
+    }
+
+    fn action(transition: Transition) -> Action {
+        Action {
+            group: "cassandra".parse().unwrap(),
+            hook: "stateful-asg-launch".parse().unwrap(),
+            token: None,
+            transition,
+            destination: None,
+        }
+    }
+
+    fn instance(claim: Claim, position: Option<usize>) -> InstanceFacts {
+        InstanceFacts {
+            instance: claim.instance.clone(),
+            claim: Some(claim),
+            position,
+            member: Some(GroupInstance {
+                group: "cassandra".parse().unwrap(),
+                zone: "eu-central-1a".parse().unwrap(),
+                state: LifecycleState::PendingWait,
+            }),
+            shown: None,
+        }
+    }
+
+    fn claim(phase: Phase) -> Claim {
+        Claim { phase, since: ago(90), ..Claim::new("i-00000001".parse().unwrap()) }
+    }
+
+    #[test]
+    fn who_waits_is_told_of_with_the_queue_the_reasons_and_what_comes_next() {
+        let place =
+            Place { pool: "cassandra".parse().unwrap(), zone: "eu-central-1a".parse().unwrap() };
+        let mut waiting = claim(Phase::Waiting { place, since: ago(90) });
+        waiting.reason =
+            "waiting for slot cassandra-1, which i-00000002 is letting go of".to_owned();
+        waiting.action = Some(action(Transition::Launching));
+        waiting.action_at = Some(ago(95));
+        waiting.guard = Some(Guard {
+            invocation: "other".parse().unwrap(),
+            until: Timestamp::from_millis(660_000),
+        });
+        let step = StepTaken {
+            step: "rest, work left".to_owned(),
+            reason: "waiting for slot cassandra-1, which i-00000002 is letting go of".to_owned(),
+        };
+        let told = explanation(&Explanation {
+            at: NOW.to_string(),
+            now: NOW,
+            instance: Some(instance(waiting, Some(2))),
+            slot: None,
+            volume: None,
+            found: Some("it waits in a lifecycle hook".to_owned()),
+            next: Some(Next {
+                steps: vec![step],
+                then: "Nothing more can be done then.",
+                alarms: vec![("holder-slow", "look at that instance".to_owned())],
+                slot: None,
+            }),
+        });
+        let expected = "\
+Instance i-00000001
+  in AWS      Pending:Wait in group cassandra; not shown in EC2
+  on record   it waits for a slot of pool cassandra in eu-central-1a, number 2 in the queue, since 1970-01-01T00:08:30.000Z, 1 min 30 s
+              last reason: waiting for slot cassandra-1, which i-00000002 is letting go of
+              a function is at work on it, until 1970-01-01T00:11:00.000Z at the latest
+  its action  launching, hook stateful-asg-launch of group cassandra: not answered yet, since 1 min 35 s
+
+What comes next
+  reconcile   looks at it, because it waits in a lifecycle hook
+  first       waiting for slot cassandra-1, which i-00000002 is letting go of
+              Nothing more can be done then.
+  ALARM       holder-slow: look at that instance
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_guard_that_has_ended_is_not_told_of_and_an_answer_is() {
+        let mut leased = claim(Phase::Leased { slot: "cassandra-1".parse().unwrap(), epoch: 3 });
+        leased.guard = Some(Guard { invocation: "other".parse().unwrap(), until: ago(1) });
+        leased.action = Some(action(Transition::Launching));
+        leased.answered = Some(ActionResult::Continue);
+        let told = super::instance(&instance(leased, None), NOW);
+        assert!(told.contains("it holds slot cassandra-1 (epoch 3)"), "{told}");
+        assert!(told.contains("answered CONTINUE") && !told.contains("at work"), "{told}");
+    }
+
+    #[test]
+    fn of_a_slot_that_is_set_apart_the_reason_is_told_and_what_a_person_can_do() {
+        let slot = Slot {
+            id: "cassandra-1".parse().unwrap(),
+            zone: "eu-central-1a".parse().unwrap(),
+            version: 4,
+            epoch: 2,
+            state: SlotState::Quarantined,
+            recent_holders: Vec::new(),
+            volumes: Vec::new(),
+            format: Format::Over,
+            leased_at: Some(ago(300)),
+            released_at: None,
+            reason: "volume vol-00000001 can't be used".to_owned(),
+        };
+        let facts = SlotFacts {
+            slot: slot.id.clone(),
+            record: Some(slot),
+            in_line: None,
+            volumes: vec![("vol-00000001".parse().unwrap(), None)],
+        };
+        let expected = "\
+Slot cassandra-1
+  on record   quarantined, in eu-central-1a, epoch 2
+              reason: volume vol-00000001 can't be used
+  last        leased 1970-01-01T00:05:00.000Z, 5 min 0 s ago
+  volumes     vol-00000001: not shown
+  next        nothing, until a person has looked at its volumes: stateful-asg reinstate cassandra-1, or retire cassandra-1
+";
+        assert_eq!(super::slot(&facts, NOW), expected);
+    }
+}

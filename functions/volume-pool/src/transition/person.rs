@@ -3,7 +3,7 @@
 //! takes a slot from an instance: that has evidence to wait for, see [`crate::evidence`].
 
 use super::{Expect, Transaction, Write, free_key, put_pool, put_slot};
-use crate::record::{FreeMark, Key, Pool, Record, Slot, SlotState};
+use crate::record::{Format, FreeMark, Key, Pool, Record, Slot, SlotState};
 
 /// Gives a slot that was set apart back to its pool. That its volumes are detached is for the caller to see. How long its
 /// data has lain idle is reckoned from what is on record of its use: rather too long than too short.
@@ -13,6 +13,7 @@ pub fn reinstate(slot: &Slot, reason: &str) -> Option<Transaction> {
     }
     let mut free = slot.clone();
     free.state = SlotState::Free;
+    free.format = Format::Over;
     free.released_at = slot.released_at.max(slot.leased_at);
     reason.clone_into(&mut free.reason);
     let mark = FreeMark { slot: Slot { version: free.version + 1, ..free.clone() } };
