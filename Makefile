@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-core deny build instance instance-test deploy destroy
+.PHONY: help demo test check check-core broken deny build instance instance-test deploy destroy
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -39,6 +39,9 @@ deny: ## Check licences, duplicates and sources of all dependencies (needs cargo
 
 check-core: ## Test the domain, the local cloud and the scenarios: no AWS SDK, seconds after the first build
 	$(CARGO) test --locked --package volume-pool --package local-cloud --package scenarios
+
+broken: ## Break the protocol in every known way, one at a time, and see the simulation or the model notice (an hour)
+	tests/broken/run
 
 instance: ## Build the instance's side (static, x86_64 and arm64): see infra/instance
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl

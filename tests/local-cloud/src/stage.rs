@@ -16,6 +16,7 @@ mod invocations;
 mod rebuilding;
 mod safety;
 mod trace;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -29,6 +29,8 @@ pub struct Configuration {
     pub pace: Pace,
     /// The most instances that the group may have.
     pub most: u32,
+    /// Whether nothing goes wrong, so that the events alone must bring everything right.
+    pub unaided: bool,
     /// What happens, and how often at most.
     pub faults: Faults,
 }
@@ -108,6 +110,7 @@ const ONE: Configuration = Configuration {
     begins: 1,
     pace: Pace::AtOnce,
     most: 2,
+    unaided: false,
     faults: Faults { launches: 1, terminations: 1, sweeps: 1, crashes: 1, waits: 1, ..NOTHING },
 };
 
@@ -160,6 +163,17 @@ pub const ALL: &[Configuration] = &[
         hands: 2,
         begins: 2,
         faults: Faults { launches: 1, terminations: 1, sweeps: 1, crashes: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
+        name: "wake-ups",
+        about: "the same without a fault and without reconcile: whoever waits is served by the events alone",
+        in_service: 1,
+        instances: 2,
+        hands: 2,
+        begins: 2,
+        unaided: true,
+        faults: Faults { launches: 1, terminations: 1, ..NOTHING },
         ..ONE
     },
     Configuration {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use crate::protocol::{ALL_DONE, LIVENESS, Protocol, SAFETY};
+use crate::protocol::{ALL_DONE, LIVENESS, Protocol, SAFETY, WAKE_UPS};
 use crate::state::State;
 use crate::step::Step;
 
@@ -39,7 +39,7 @@ pub fn explore(protocol: &Protocol) -> Verdict {
     let checker =
         protocol.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let mut discoveries = checker.discoveries();
-    let broken = [SAFETY, LIVENESS].iter().find_map(|rule| discoveries.remove(rule));
+    let broken = [SAFETY, WAKE_UPS, LIVENESS].iter().find_map(|rule| discoveries.remove(rule));
     let found = match broken {
         Some(path) => Some(told(protocol, path)),
         None if discoveries.contains_key(ALL_DONE) => None,
@@ -61,10 +61,13 @@ fn told(protocol: &Protocol, path: Path<State, Step>) -> Counterexample {
     let mut trace = Vec::new();
     let mut problem = None;
     for (state, step) in path.into_vec() {
-        match step {
-            Some(step) => trace.push(state.tell(&step)),
-            None => problem = state.broken.clone().or_else(|| protocol.comes_right(&state).err()),
-        }
+        let Some(step) = step else {
+            let unserved = || protocol.forgotten(&state);
+            problem = state.broken.clone().or_else(unserved);
+            problem = problem.or_else(|| protocol.comes_right(&state).err());
+            break;
+        };
+        trace.push(state.tell(&step));
     }
     Counterexample { problem: problem.unwrap_or_default(), trace }
 }

@@ -28,6 +28,7 @@ const WAIT: Duration = Duration::from_mins(6);
 /// What is checked of every state, and what must be found in one.
 pub(crate) const SAFETY: &str = "every safety rule holds";
 pub(crate) const LIVENESS: &str = "what is left is finished by reconcile alone";
+pub(crate) const WAKE_UPS: &str = "where nothing goes wrong, nobody is left to reconcile";
 pub(crate) const ALL_DONE: &str = "everything has happened, and nobody waits";
 /// More requests than anybody's patience lasts.
 const PATIENCE: usize = 1000;
@@ -218,6 +219,14 @@ impl Protocol {
                 steps.push(Step::Kill(id.clone()));
             }
         }
+    }
+
+    /// Who is left to reconcile, where the events alone should have done.
+    pub(crate) fn forgotten(&self, state: &State) -> Option<String> {
+        let mut own = Vec::new();
+        state.own_steps(&mut own);
+        let done = state.running.is_empty() && state.undelivered.is_empty() && own.is_empty();
+        (self.configuration.unaided && done).then(|| state.stuck()).flatten()
     }
 
     fn time_steps(state: &State, steps: &mut Vec<Step>) {
@@ -429,6 +438,9 @@ impl Model for Protocol {
                 !state.running.is_empty()
                     || state.broken.is_some()
                     || model.comes_right(state).is_ok()
+            }),
+            Property::always(WAKE_UPS, |model: &Self, state: &State| {
+                state.broken.is_some() || model.forgotten(state).is_none()
             }),
             // Else the configuration would show little: its instances never got where the rules matter.
             Property::sometimes(ALL_DONE, |_, state: &State| {

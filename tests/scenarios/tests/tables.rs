@@ -1,4 +1,5 @@
-//! `tests/failure-modes.md` names tests, and every one of them exists: the table can't rot unseen.
+//! `tests/failure-modes.md` and `tests/guarantees.md` name tests, and every one of them exists: the tables can't rot
+//! unseen.
 
 #![cfg(test)]
 
@@ -7,15 +8,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const TABLES: &str = include_str!("../../failure-modes.md");
+const GUARANTEES: &str = include_str!("../../guarantees.md");
 
 /// How many failure modes there are.
 const FAILURE_MODES: usize = 53;
 /// How many defects of others there are.
 const DEFECTS: usize = 8;
+/// How many promises there are.
+const PROMISES: usize = 18;
 /// How many rows of both tables tell of behaviour that is still missing.
 const NOT_YET: usize = 0;
 
-/// A row of a table: its number, what goes wrong, and what shows the right behaviour.
+/// A row of a table: its number, what goes wrong or is promised, and what shows the right behaviour.
 struct Row<'a> {
     number: usize,
     what: &'a str,
@@ -23,19 +27,22 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The tests that it names.
+    /// The tests that it names; other code has a dot in its name, or is no sentence.
     fn tests(&self) -> Vec<&str> {
-        self.shown_by.split('`').skip(1).step_by(2).collect()
+        let code = self.shown_by.split('`').skip(1).step_by(2);
+        code.filter(|name| name.contains('_') && !name.contains('.')).collect()
     }
 }
 
-/// The rows of both tables, in the order of the file.
-fn rows() -> Vec<Row<'static>> {
-    let cells = TABLES.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+/// The rows of a page's tables, in its order. What a promise rests on names no tests.
+fn rows(page: &'static str) -> Vec<Row<'static>> {
+    let cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = cells.filter_map(|line| {
         let cells: Vec<&str> = line.split(" | ").collect();
         match cells.as_slice() {
-            [number, what, shown_by] => Some(Row { number: number.parse().ok()?, what, shown_by }),
+            [number, what, shown_by] | [number, what, _, shown_by] => {
+                Some(Row { number: number.parse().ok()?, what, shown_by })
+            }
             _ => None,
         }
     });
@@ -79,15 +86,25 @@ fn tests() -> BTreeSet<String> {
 
 #[test]
 fn every_failure_mode_and_every_defect_has_its_row_in_order() {
-    let numbers: Vec<usize> = rows().iter().map(|row| row.number).collect();
+    let numbers: Vec<usize> = rows(TABLES).iter().map(|row| row.number).collect();
     let expected: Vec<usize> = (1..=FAILURE_MODES).chain(1..=DEFECTS).collect();
     assert_eq!(numbers, expected);
 }
 
 #[test]
+fn every_promise_has_its_row_in_order_and_something_that_checks_it() {
+    let rows = rows(GUARANTEES);
+    let numbers: Vec<usize> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=PROMISES).collect::<Vec<usize>>());
+    for row in rows {
+        assert!(row.shown_by.contains('*') || !row.tests().is_empty(), "{}", row.what);
+    }
+}
+
+#[test]
 fn every_test_that_a_row_names_exists() {
     let known = tests();
-    let rows = rows();
+    let rows: Vec<Row<'_>> = [TABLES, GUARANTEES].into_iter().flat_map(rows).collect();
     let named = rows.iter().flat_map(|row| row.tests().into_iter().map(move |test| (row, test)));
     let unknown: Vec<String> = named
         .filter(|(_, test)| !known.contains(*test))
@@ -98,7 +115,7 @@ fn every_test_that_a_row_names_exists() {
 
 #[test]
 fn every_row_names_a_test_or_what_is_missing_and_no_more_is_missing_than_was() {
-    let rows = rows();
+    let rows = rows(TABLES);
     let missing = |row: &&Row<'_>| row.shown_by.contains("not yet: ");
     for row in &rows {
         assert!(!row.tests().is_empty() || missing(&row), "{} {}", row.number, row.what);

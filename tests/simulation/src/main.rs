@@ -24,6 +24,9 @@ struct Cli {
     /// How many threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Begins no further seed once one has failed.
+    #[arg(long)]
+    first: bool,
     /// Tells everything that happens in the history of this seed.
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     trace: Option<u64>,
@@ -78,6 +81,10 @@ fn main() -> ExitCode {
                     }
                     for (deed, count) in done.deeds {
                         *sum.counts.entry(format!("{deed:?}")).or_default() += count;
+                    }
+                    if cli.first && done.failure.is_some() {
+                        // All seeds before it have begun, and those that have end: so the first to fail is found.
+                        next.store(cli.seeds.1, Ordering::Relaxed);
                     }
                     sum.failures.extend(done.failure.map(|failure| (seed, failure)));
                     if sum.seeds.is_multiple_of(PROGRESS) {

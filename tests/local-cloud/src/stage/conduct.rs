@@ -15,6 +15,7 @@ use volume_pool::record::{Claim, Phase, SlotState};
 use volume_pool::request::Request;
 
 use super::safety::{Book, lacking};
+use super::writes::Queue;
 use super::{HOOK_PREFIX, Stage, Timeouts};
 use crate::world::{
     self, CommandStatus, Document, DocumentEffect, Filesystem, Happening, LifecycleState, World,
@@ -25,6 +26,8 @@ pub(super) struct Caller<'a> {
     pub(super) name: &'a InvocationId,
     /// When it read or wrote the records, if that was its last call.
     pub(super) records_at: Option<Timestamp>,
+    /// How it saw the queue last.
+    pub(super) queue: Option<Queue>,
 }
 
 impl Stage {
@@ -52,10 +55,14 @@ impl Stage {
                 Effect::Attach(volume, _) => call.attaches(volume),
                 Effect::Detach(volume) => call.detaches(volume),
                 Effect::Complete(action, result) => call.answers(action, *result),
-                Effect::Create(creation) => call.creates(creation, |slot| {
-                    let since = self.free_since.get(slot);
-                    since.is_some_and(|since| me.records_at.is_some_and(|read| *since < read))
-                }),
+                Effect::Create(creation) => {
+                    let was_there = |slot: &SlotId| {
+                        let since = self.free_since.get(slot);
+                        since.is_some_and(|since| me.records_at.is_some_and(|read| *since < read))
+                    };
+                    let coming = || me.queue.and_then(|queue| queue.awaits(call.claim()?));
+                    call.creates(creation, was_there).or_else(coming)
+                }
                 Effect::Stop => call.stops(),
                 Effect::RunDocument(run) => call.runs(run),
                 Effect::Tag(_, tags) => call.formats(tags, &self.served),

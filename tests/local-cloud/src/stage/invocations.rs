@@ -19,7 +19,9 @@ use super::conduct::Caller;
 use super::delivery::Delivery;
 use super::faults::{Fault, Mishap, happens};
 use super::functions::{FUNCTION_TIMEOUT, OPERATION_TIMEOUT};
+use super::writes::Queue;
 use super::{MINUTE, Stage};
+use crate::world::AttachmentState;
 
 /// How often Lambda tries an asynchronous event (`MaximumRetryAttempts` is 2).
 const ATTEMPTS: u32 = 3;
@@ -63,6 +65,8 @@ pub(super) struct Running {
     was_frozen: bool,
     /// When the records were read or written last, if that was its latest call.
     records_at: Option<Timestamp>,
+    /// How it saw the queue that it stands in, last.
+    queue: Option<Queue>,
     /// What Lambda tries again when the invocation dies or fails.
     delivery: Delivery,
 }
@@ -134,6 +138,7 @@ impl Stage {
             frozen: false,
             was_frozen: false,
             records_at: None,
+            queue: None,
             delivery: delivery.clone(),
         });
         Ok(())
@@ -188,6 +193,7 @@ impl Stage {
         };
         let records = matches!(response, Response::Records(..) | Response::Committed(_));
         running.records_at = records.then_some(now);
+        running.queue = Queue::seen(&running.request, &response).or(running.queue);
         running.request = running.machine.resume(response, running.function.reads(now));
         running.due = match &running.request {
             Request::Pause(pause) => now.plus(*pause),
@@ -323,8 +329,11 @@ impl Stage {
     fn carry_out(&mut self, running: &Running) -> Result<Response, String> {
         let ports = self.ports();
         self.changed |= matches!(running.request, Request::Commit(_) | Request::Effect(..));
-        let caller = Caller { name: &running.name, records_at: running.records_at };
+        let Running { name, records_at, queue, .. } = running;
+        let caller = Caller { name, records_at: *records_at, queue: *queue };
         self.before_call(&running.request, &caller);
+        let breaks = self.would_break(&running.request, *queue);
+        let before = self.elsewhere(&running.request);
         let volumes = self.cloud.world().volumes().count();
         let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
         let answered = carried.ok_or_else(|| {
@@ -335,7 +344,26 @@ impl Stage {
             let call = running.request.call();
             self.broken.push(format!("rules 4 and 8: {call} changed how many volumes there are"));
         }
+        if matches!(answered, Ok(Response::Committed(Commit::Committed))) {
+            self.broken.extend(breaks);
+        }
+        if self.elsewhere(&running.request) != before {
+            let call = running.request.call();
+            self.broken.push(format!("rule 4: {call} took a volume off another instance"));
+        }
         Ok(answered.unwrap_or_else(Response::Failed))
+    }
+
+    /// The attachments of a volume that is to be detached, to other instances than the one that it is detached from.
+    fn elsewhere(&self, request: &Request) -> Vec<(String, AttachmentState)> {
+        let Request::Effect(instance, Effect::Detach(volume)) = request else {
+            return Vec::new();
+        };
+        let world = self.cloud.world();
+        let attachments = world.volume(volume.as_str()).map(|it| it.attachments.clone());
+        let others = attachments.into_iter().flatten();
+        let others = others.filter(|it| it.instance != instance.as_str());
+        others.map(|it| (it.instance, it.state)).collect()
     }
 
     /// Lambda tries an event again a minute after the function has failed or was ended, then after two; the schedule
