@@ -24,7 +24,7 @@ use serde_json::Value;
 use volume_pool::Timestamp;
 use volume_pool::policy::Policy;
 use volume_pool::ports::LeaseStore as _;
-use volume_pool::record::{Group, Origin, Pool, Record, Slot, SlotState, SlotVolume};
+use volume_pool::record::{Format, Group, Origin, Pool, Record, Slot, SlotState, SlotVolume};
 use volume_pool::transition::{Expect, Transaction, Write};
 use volume_pool_aws::LeaseTable;
 
@@ -432,6 +432,7 @@ fn slot(index: u32, state: SlotState, volume: &str) -> Result<Slot, Failure> {
         state,
         recent_holders: Vec::new(),
         volumes: vec![volume],
+        format: Format::Over,
         leased_at: None,
         released_at: Some(created_at),
         reason: "planted".to_owned(),

@@ -11,7 +11,7 @@ use volume_pool::observation::{
     LifecycleState, Volume, VolumeState, tags,
 };
 use volume_pool::policy::{Policy, Template as VolumeTemplate};
-use volume_pool::record::{self, Origin, Slot, SlotState, SlotVolume};
+use volume_pool::record::{self, Format, Origin, Slot, SlotState, SlotVolume};
 use volume_pool_aws::enrolment::{
     GroupSettings, GroupTag, HookSettings, LaunchSource, Maintenance, Template, TemplateDevice,
     WarmPool,
@@ -118,6 +118,7 @@ fn slot(index: u32, state: SlotState, volume: &str) -> Slot {
         state,
         recent_holders: Vec::new(),
         volumes: vec![volume],
+        format: Format::Over,
         leased_at: None,
         released_at: None,
         reason: "its volume was deleted".to_owned(),
