@@ -37,6 +37,17 @@ impl Trial {
         Ok(made)
     }
 
+    /// A volume without any tag, available.
+    pub(crate) async fn untagged_volume(&self, zone: &str) -> Result<String, Failure> {
+        let created = self.account.ec2.create_volume().availability_zone(zone).size(10);
+        let id = created.send().await?.volume_id.ok_or("CreateVolume gave no id")?;
+        self.wait("the volume to be available", |world| {
+            world.volume(&id).is_ok_and(|volume| volume.state == VolumeState::Available)
+        })
+        .await?;
+        Ok(id)
+    }
+
     /// The group, with this policy.
     pub(crate) async fn group(
         &self,
@@ -91,6 +102,18 @@ impl Trial {
         let failed = self.fail_one()?;
         self.in_service(size, Some(&failed)).await?;
         Ok(failed)
+    }
+
+    /// Which volumes each slot has, and the instance that holds them: what is held, whatever else is in the pool.
+    pub(crate) async fn held_so_far(
+        &self,
+    ) -> Result<BTreeMap<String, (Vec<String>, String)>, Failure> {
+        let slots = checks::slots(&self.records().await?);
+        let held = slots.into_iter().filter_map(|slot| {
+            let holder = slot.holder()?.to_string();
+            Some((slot.id.to_string(), (checks::volumes(&slot), holder)))
+        });
+        Ok(held.collect())
     }
 
     /// Which volumes each slot has, and the instance that holds them: every volume of the pool, in service.

@@ -3,6 +3,7 @@
 //! lines of the functions.
 
 pub(crate) mod checks;
+pub(crate) mod cli;
 pub(crate) mod group;
 pub(crate) mod logs;
 pub(crate) mod throttle;
