@@ -58,11 +58,23 @@ within() {
 make_system
 build
 infra/instance/install.sh "$work/build/$triple/debug/stateful-asg-instance" "$root"
+
+# The system as it is booted: with a workload, a metadata service, and what a test has it do.
+install -D -m 0755 "$work/build/$triple/debug/guest-metadata" "$root/usr/local/lib/tests/guest-metadata"
+install -m 0755 tests/instance/guest/{workload,act} "$root/usr/local/lib/tests/"
+install -m 0644 tests/instance/guest/*.service "$root/etc/systemd/system/"
+install -D -m 0644 tests/instance/guest/loopback.network "$root/etc/systemd/network/loopback.network"
+install -m 0644 tests/instance/guest/stateful-asg.json "$root/etc/stateful-asg.json"
+systemctl --root="$root" --quiet enable systemd-networkd guest-metadata workload act
+systemctl --root="$root" --quiet mask systemd-networkd-wait-online
+rm -f "$work/system.img"
+mkfs.ext4 -q -d "$root" "$work/system.img" 2G
+
 export WORK=$work
 mkdir -p "$root/usr/local/lib/tests"
 for test in "${tests[@]}"; do
     name=$(basename "${test%-*}")
     install -m 0755 "$test" "$root/usr/local/lib/tests/$name"
     printf '\n==> %s\n' "$name"
-    within "/usr/local/lib/tests/$name" "$@"
+    within timeout --kill-after 10 2400 "/usr/local/lib/tests/$name" "$@"
 done

@@ -21,10 +21,15 @@ impl Metadata {
     /// One on a free port, for an instance that is launching, in `eu-central-1a`.
     pub fn start() -> Self {
         let metadata = Self::serve(TcpListener::bind("127.0.0.1:0").unwrap());
-        metadata.say("autoscaling/target-lifecycle-state", "InService");
-        metadata.say("placement/availability-zone", "eu-central-1a");
-        metadata.say(TAGS, "");
+        metadata.launching();
         metadata
+    }
+
+    /// Is that of an instance that is launching, in `eu-central-1a`, and has no tags.
+    pub fn launching(&self) {
+        self.say("autoscaling/target-lifecycle-state", "InService");
+        self.say("placement/availability-zone", "eu-central-1a");
+        self.say(TAGS, "");
     }
 
     /// One that answers on this listener, and has nothing to say yet.
