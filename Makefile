@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-core broken deny build instance instance-test deploy destroy
+.PHONY: help demo test check check-core broken deny bench build instance instance-test deploy destroy
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -60,6 +60,12 @@ instance: ## Build the instance's side (static, x86_64 and arm64): see infra/ins
 
 instance-test: ## Test the instance's side over real disks and in a booted system (needs root, and Debian or Ubuntu)
 	@tests/instance/run.sh
+
+bench: ## Measure it: cold start, calls, crowds, pool sizes, cost (builds the release profile)
+	$(CARGO) build --release --workspace --bins --locked
+	@[[ -x "$(TARGET)/boto3/bin/pip" ]] || python3 -m venv "$(TARGET)/boto3"
+	@"$(TARGET)/boto3/bin/pip" install --quiet --requirement tests/boto3/requirements.txt
+	"$(TARGET)/release/bench" --functions "$(TARGET)/release" --zips "$(TARGET)/lambda" --python "$(TARGET)/boto3/bin/python"
 
 build: ## Build the functions for Lambda (arm64, release)
 	@$(CARGO) lambda --version >/dev/null 2>&1 || { \

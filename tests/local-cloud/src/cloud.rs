@@ -73,7 +73,7 @@ impl Cloud {
         let (address, listener) = listener?;
         let database = Database::memory().map_err(DynamoError::from)?;
         create_lease_table(&database, &options.table)?;
-        let dynamo = Dynamo::start(database.clone())?;
+        let dynamo = Dynamo::start(database.clone(), options.dynamodb_delay)?;
 
         let reporter = Arc::new(Reporter::new(WallClock::start()));
         let place = Place {

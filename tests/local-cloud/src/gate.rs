@@ -2,7 +2,7 @@
 //! after the other, so that what a function asks for in parallel is answered at different times; and a whole service can
 //! be down, or give no answer now and then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -31,6 +31,7 @@ struct Setting {
     /// How many of ten thousand calls get no answer.
     failing: u32,
     failed: u64,
+    calls: BTreeMap<&'static str, usize>,
 }
 
 impl Gate {
@@ -66,6 +67,11 @@ impl Gate {
         std::mem::take(&mut setting.failed)
     }
 
+    /// How many calls have come by so far, a describe or a query of several pages as one for each page.
+    pub fn calls(&self) -> BTreeMap<&'static str, usize> {
+        self.setting().calls.clone()
+    }
+
     /// Waits for its turn.
     pub(crate) async fn turn(&self) {
         let mut left = match &mut self.setting().turns {
@@ -85,7 +91,18 @@ impl Gate {
 
     /// Lets a call to the service by, unless it is to get no answer.
     pub(crate) fn admit(&self, service: Service, call: &'static str) -> Result<(), PortError> {
+        self.admit_all(service, call, 1)
+    }
+
+    /// Lets so many calls by that are made at once, or none of them.
+    pub(crate) fn admit_all(
+        &self,
+        service: Service,
+        call: &'static str,
+        calls: usize,
+    ) -> Result<(), PortError> {
         let mut setting = self.setting();
+        *setting.calls.entry(call).or_default() += calls;
         let transient = |problem: &str| PortError::Transient { call, problem: problem.to_owned() };
         if setting.down.contains(&service) {
             return Err(transient("the service is down"));

@@ -31,29 +31,18 @@ const FILTER_VALUES: usize = 200;
 #[derive(Debug, Clone)]
 pub struct InProcess {
     world: Arc<Mutex<World>>,
-    pages: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     gate: Gate,
 }
 
 impl InProcess {
     /// A door to this world.
     pub fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), pages: Arc::default(), gate: Gate::default() }
+        Self { world: Arc::new(Mutex::new(world)), gate: Gate::default() }
     }
 
     /// The gate that its calls come by.
     pub fn gate(&self) -> &Gate {
         &self.gate
-    }
-
-    /// How many pages of groups, instances and volumes were read so far, by call.
-    pub fn pages(&self) -> BTreeMap<&'static str, usize> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn page_read(&self, call: &'static str) {
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        *pages.entry(call).or_default() += 1;
     }
 
     /// The world itself.
@@ -77,7 +66,6 @@ impl Volumes for InProcess {
         let call = "ec2:DescribeInstances";
         let mut found = BTreeMap::new();
         for some in ids.chunks(FILTER_VALUES) {
-            self.page_read(call);
             let values = some.iter().map(ToString::to_string).collect();
             let filter = Filter { name: "instance-id".to_owned(), values };
             let page = self
@@ -231,7 +219,6 @@ impl InProcess {
         let mut page = PageRequest { max_results: Some(500), next_token: None };
         let mut found = Vec::new();
         loop {
-            self.page_read(call);
             let answer = self
                 .ec2(call, Breadth::Narrow)?
                 .describe_volumes(&[], filters, &page)
@@ -352,7 +339,6 @@ impl InProcess {
         let mut page = PageRequest { max_results: Some(100), next_token: None };
         let mut found = Vec::new();
         loop {
-            self.page_read(call);
             let answer = self
                 .auto_scaling(call)?
                 .describe_groups(names, filters, &page)

@@ -2,7 +2,6 @@
 //! really does is shown by the conformance suite of the DynamoDB adapter.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volume_pool::ids::{InstanceId, InvocationId};
@@ -17,8 +16,6 @@ use crate::records::Records;
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLeases {
     records: Arc<Mutex<Records>>,
-    reads: Arc<AtomicUsize>,
-    pages: Arc<AtomicUsize>,
     gate: Gate,
 }
 
@@ -40,11 +37,6 @@ impl MemoryLeases {
     pub fn view<T>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T) -> T {
         let records = self.locked();
         look(&mut records.iter())
-    }
-
-    /// How many records were read by their keys so far, and how many pages of lists.
-    pub fn reads(&self) -> (usize, usize) {
-        (self.reads.load(Ordering::Relaxed), self.pages.load(Ordering::Relaxed))
     }
 
     /// All is lost.
@@ -70,16 +62,15 @@ impl MemoryLeases {
 impl LeaseStore for MemoryLeases {
     async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
         self.gate.turn().await;
-        self.gate.admit(Service::DynamoDb, "dynamodb:BatchGetItem")?;
-        self.reads.fetch_add(keys.len(), Ordering::Relaxed);
+        self.gate.admit_all(Service::DynamoDb, "dynamodb:GetItem", keys.len())?;
         Ok(self.locked().read(keys))
     }
 
     async fn list(&self, list: &List, limit: usize) -> Result<Vec<Record>, PortError> {
         self.gate.turn().await;
-        self.gate.admit(Service::DynamoDb, "dynamodb:Query")?;
         let found = self.locked().list(list, limit);
-        self.pages.fetch_add(1 + size_of(&found) / PAGE, Ordering::Relaxed);
+        let pages = 1 + size_of(&found) / PAGE;
+        self.gate.admit_all(Service::DynamoDb, "dynamodb:Query", pages)?;
         Ok(found)
     }
 

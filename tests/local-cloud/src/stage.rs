@@ -94,6 +94,8 @@ pub struct Stage {
     pub loses: fn(&Event) -> bool,
     /// The calls made so far.
     pub calls: usize,
+    /// How long the invocations that have ended ran for, all together.
+    pub ran: Duration,
     /// Which calls those were, a transaction by its own name.
     pub asked: Vec<&'static str>,
     /// What the loops did, in the order of their ends.
@@ -159,6 +161,7 @@ impl Stage {
             tolerated: BTreeSet::new(),
             loses: |_| false,
             calls: 0,
+            ran: Duration::ZERO,
             asked: Vec::new(),
             reports: Vec::new(),
             alarms: Vec::new(),

@@ -1,16 +1,24 @@
 //! What the scenarios have in common: a stage with groups and volumes on it.
 
+pub mod beyond_ec2;
 pub mod history;
+pub mod pool_size;
+pub mod resting;
+pub mod round_trips;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use local_cloud::in_process::InProcess;
 use local_cloud::stage::Stage;
 use local_cloud::world::{
     ApiError, CommandFilter, CommandInvocation, Config, CreateGroup, CreateVolume, Document,
     DocumentEffect, GroupChange, GroupTag, HookSpecification, IMAGE, LaunchSpecification,
     LifecycleState, Market, PageRequest, RunInstances, TemplateReference, Transition,
-    VolumeSpecification,
+    VolumeSpecification, World,
 };
 use volume_pool::Timestamp;
 
@@ -44,13 +52,41 @@ pub fn tagged_volume(stage: &Stage, zone: &str, tags: &[(&str, &str)]) -> Result
     let mut tags: BTreeMap<String, String> =
         tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     tags.entry("stateful-asg:pool".to_owned()).or_insert_with(|| "cassandra".to_owned());
+    volume_in(&stage.cloud, zone, tags)
+}
+
+fn volume_in(
+    cloud: &InProcess,
+    zone: &str,
+    tags: BTreeMap<String, String>,
+) -> Result<String, ApiError> {
+    new_volume(&mut cloud.world(), zone, tags)
+}
+
+/// A volume of 10 GiB with these tags.
+pub fn new_volume(
+    world: &mut World,
+    zone: &str,
+    tags: BTreeMap<String, String>,
+) -> Result<String, ApiError> {
     let specification = VolumeSpecification {
         size_gib: Some(10),
         volume_type: Some("gp3".to_owned()),
         ..VolumeSpecification::default()
     };
     let request = CreateVolume { zone: zone.to_owned(), specification, tags, client_token: None };
-    Ok(stage.cloud.world().create_volume(request)?.id)
+    Ok(world.create_volume(request)?.id)
+}
+
+/// A group in one zone, with both hooks and this policy.
+pub fn new_group(
+    world: &mut World,
+    name: &str,
+    size: u32,
+    zone: &str,
+    policy: &str,
+) -> Result<(), ApiError> {
+    group_on(world, (name, size), &[zone], hooks(Some(policy)), Market::OnDemand)
 }
 
 /// Both hooks, the launch hook with this metadata.
@@ -88,7 +124,26 @@ pub fn group_of(
     hooks: Vec<HookSpecification>,
     market: Market,
 ) -> Result<(), ApiError> {
-    let mut world = stage.cloud.world();
+    group_in(&stage.cloud, (name, size), zones, hooks, market)
+}
+
+fn group_in(
+    cloud: &InProcess,
+    (name, size): (&str, u32),
+    zones: &[&str],
+    hooks: Vec<HookSpecification>,
+    market: Market,
+) -> Result<(), ApiError> {
+    group_on(&mut cloud.world(), (name, size), zones, hooks, market)
+}
+
+fn group_on(
+    world: &mut World,
+    (name, size): (&str, u32),
+    zones: &[&str],
+    hooks: Vec<HookSpecification>,
+    market: Market,
+) -> Result<(), ApiError> {
     let specification = LaunchSpecification { market, ..specification() };
     let template = world.create_launch_template(name, None, specification, BTreeMap::new())?;
     let change = GroupChange {
@@ -111,6 +166,19 @@ pub fn group_of(
 fn pool_of(policy: &str) -> Option<String> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     Some(policy.get("pool")?.as_str()?.to_owned())
+}
+
+/// What is ready at once, as every future of the door in process is.
+fn at_once<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    future.now_or_never().ok_or_else(|| "a call is not answered at once".to_owned())
+}
+
+fn parsed<T>(text: &str) -> Result<T, String>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| format!("{text}: {error}"))
 }
 
 /// A running instance of nobody's group, in the only zone.

@@ -38,6 +38,8 @@ pub struct Options {
     pub hook_prefix: String,
     /// The lease table's name.
     pub table: String,
+    /// How long DynamoDB takes over each request, beside what it takes anyway. Speed does not shorten it.
+    pub dynamodb_delay: Duration,
     /// More environment variables for the functions.
     pub env: BTreeMap<String, String>,
 }
@@ -56,6 +58,7 @@ impl Default for Options {
             schedule: Some(Duration::from_mins(1)),
             hook_prefix: "stateful-asg".to_owned(),
             table: "stateful-asg".to_owned(),
+            dynamodb_delay: Duration::ZERO,
             env: BTreeMap::new(),
         }
     }

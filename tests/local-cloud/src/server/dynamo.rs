@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use dynoxide::Database;
 use http_body_util::{BodyExt, Full};
@@ -16,6 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::Answer;
 use super::body::Body;
@@ -52,13 +54,14 @@ pub enum DynamoError {
 #[derive(Debug)]
 pub(crate) struct Dynamo {
     address: SocketAddr,
+    delay: Duration,
     connections: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Dynamo {
-    /// Serves this database.
-    pub(crate) fn start(database: Database) -> Result<Self, DynamoError> {
+    /// Serves this database; each request is kept waiting for so long first.
+    pub(crate) fn start(database: Database, delay: Duration) -> Result<Self, DynamoError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(DynamoError::Start)?;
         listener.set_nonblocking(true).map_err(DynamoError::Start)?;
         let address = listener.local_addr().map_err(DynamoError::Start)?;
@@ -86,7 +89,8 @@ impl Dynamo {
             .name("dynamodb".to_owned())
             .spawn(move || runtime.block_on(serve))
             .map_err(DynamoError::Start)?;
-        Ok(Self { address, connections: Mutex::default(), stop: Mutex::new(Some((stop, thread))) })
+        let stop = Mutex::new(Some((stop, thread)));
+        Ok(Self { address, delay, connections: Mutex::default(), stop })
     }
 
     /// Passes a request on, and its answer back.
@@ -95,6 +99,9 @@ impl Dynamo {
         headers: &HeaderMap,
         content: Bytes,
     ) -> Result<Answer, DynamoError> {
+        if !self.delay.is_zero() {
+            sleep(self.delay).await;
+        }
         let mut connection = self.connection().await?;
         let mut request = Request::post("/").body(Full::new(content)).unwrap_or_default();
         for name in &PASSED_ON {

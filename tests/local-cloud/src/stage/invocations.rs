@@ -48,6 +48,7 @@ impl Function {
 /// An invocation under way.
 #[derive(Debug)]
 pub(super) struct Running {
+    began: Timestamp,
     pub(super) due: Timestamp,
     pub(super) number: u64,
     name: InvocationId,
@@ -126,6 +127,7 @@ impl Stage {
         let request = machine.start(reads);
         let due = now.plus(self.one_call());
         self.running.push(Running {
+            began: now,
             due,
             number,
             name,
@@ -160,6 +162,7 @@ impl Stage {
             Request::Finish(outcome) => {
                 let failed = matches!(outcome.ending, Ending::Failed(_));
                 self.trace.ending(now, number, &outcome.ending);
+                self.ran += now.since(running.began);
                 if failed {
                     self.try_again(&running);
                 }
