@@ -88,7 +88,7 @@ fn store(claim: &Claim, slot: &Slot) -> ReferenceStore {
             holder: holder.clone(),
         })),
         SlotState::Leased { holder } => records.push(held(slot, holder)),
-        SlotState::Creating { .. } | SlotState::Quarantined => {}
+        SlotState::Creating { .. } | SlotState::Quarantined | SlotState::Retired => {}
     }
     ReferenceStore::holding(records)
 }
@@ -610,7 +610,7 @@ fn assert_marks_mirror_the_records(store: &ReferenceStore, after: &str) {
                     let (place, id, reason) = (slot.place(), slot.id.clone(), slot.reason.clone());
                     wanted.push(Record::Apart(ApartMark { place, slot: id, reason }));
                 }
-                SlotState::Creating { .. } => {}
+                SlotState::Creating { .. } | SlotState::Retired => {}
             },
             Record::Waiting(_)
             | Record::Free(_)

@@ -2,7 +2,7 @@ use volume_pool::ids::PoolName;
 use volume_pool::policy::PolicyError;
 use volume_pool::ports::PortError;
 use volume_pool::queues::{PoolQueues, Releasing};
-use volume_pool::record::{ApartMark, HeldMark, SlotState, WaitingMark};
+use volume_pool::record::{ApartMark, Format, HeldMark, SlotState, WaitingMark};
 use volume_pool::report::Journal;
 use volume_pool::request::Ending;
 use volume_pool::sweep::PoolView;
@@ -128,6 +128,7 @@ fn free(number: u32, zone: &str) -> Slot {
         state: SlotState::Free,
         recent_holders: Vec::new(),
         volumes: Vec::new(),
+        format: Format::Over,
         leased_at: None,
         released_at: Some(ago(5)),
         reason: String::new(),
