@@ -1,8 +1,10 @@
 //! Names of things, one type each, so that a volume id can't be passed where an instance id is meant.
-//! Each is checked where it enters: what came in as text either is such a name or is refused here.
+//! Each is checked where it enters: what came in as text either is such a name or is refused here. Clones share the text:
+//! records and observations are copied at every step of the loop.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,7 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -35,7 +37,7 @@ macro_rules! text_id {
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 let valid: fn(&str) -> bool = $valid;
                 if valid(&text) {
-                    Ok(Self(text))
+                    Ok(Self(text.into()))
                 } else {
                     Err(InvalidId { kind: $kind, text, expected: $expected })
                 }
@@ -52,7 +54,7 @@ macro_rules! text_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0
+                id.0.as_ref().to_owned()
             }
         }
 
@@ -139,14 +141,14 @@ text_id!(
 /// `data`: the only volume of a slot, where the policy names none.
 impl Default for VolumeName {
     fn default() -> Self {
-        Self("data".to_owned())
+        Self("data".into())
     }
 }
 
 /// `/dev/sdf`: the first name that EC2 recommends for a data volume.
 impl Default for DeviceName {
     fn default() -> Self {
-        Self("/dev/sdf".to_owned())
+        Self("/dev/sdf".into())
     }
 }
 
@@ -163,7 +165,7 @@ impl DeviceName {
         let recommended = ('f'..='p').map(|letter| format!("/dev/sd{letter}"));
         let further = ('b'..='c')
             .flat_map(|first| ('a'..='z').map(move |second| format!("/dev/xvd{first}{second}")));
-        recommended.chain(further).map(Self)
+        recommended.chain(further).map(|name| Self(name.into()))
     }
 }
 

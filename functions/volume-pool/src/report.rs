@@ -19,6 +19,8 @@ pub struct Journal {
     pub place: Option<Place>,
     /// Its steps, in order.
     pub steps: Vec<StepTaken>,
+    /// The reasons of its steps, for counts.
+    pub reasons: Vec<Reason>,
     /// What a person must know of, each once.
     pub alarms: BTreeSet<Alarm>,
     /// What EC2 or Auto Scaling refused.

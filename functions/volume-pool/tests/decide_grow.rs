@@ -141,6 +141,19 @@ fn a_tagged_volume_on_an_instance_that_leaves_is_waited_for_though_no_record_kno
 }
 
 #[test]
+fn what_a_parked_instance_brought_along_is_not_waited_for() {
+    let mut situation = growing();
+    situation.zone().pool = Some(Pool::new(place().pool));
+    let mut stray = on(9, 5, AttachmentState::Attached);
+    stray.tags.remove(tags::SLOT);
+    situation.seen.pool = Some(vec![stray]);
+    let parked = member(LifecycleState::Other("Warmed:Stopped".to_owned()));
+    situation.seen.members.as_mut().unwrap().members.insert(instance(5), parked);
+    situation.seen.holders = Some(BTreeMap::from([running(5, InstanceState::Stopped)]));
+    grows(&situation);
+}
+
+#[test]
 fn the_slot_of_a_holder_in_no_group_that_is_stopped_or_gone_is_waited_for() {
     waits_for_the_holder(&held_by_a_stray(None));
     for state in [

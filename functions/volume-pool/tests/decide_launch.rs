@@ -1020,7 +1020,13 @@ fn what_was_attached_is_taken_off_again_before_its_slot_is_set_apart() {
     situation.gives_effect(Effect::Detach(volume(1)), &undo);
     situation.seen.answers.detaching.insert(volume(1));
     situation.gives(&Step::Poll, &undo);
+    // The describe may be older than the attachment, by whichever run: EC2's own answer counts.
     situation.show(available(1));
+    situation.gives_effect(Effect::Detach(volume(1)), &undo);
+    situation.seen.answers.polls = 12;
+    situation.rests(Some(launch_action()), &undo);
+    situation.seen.answers.polls = 0;
+    situation.seen.answers.not_attached.insert(volume(1));
     let problem = "it is attached to i-0000004d, which never held the slot".to_owned();
     let reason = Reason::Quarantine { volume: volume(2), problem };
     situation.gives_transaction("quarantine", &reason);
@@ -1029,6 +1035,17 @@ fn what_was_attached_is_taken_off_again_before_its_slot_is_set_apart() {
     situation.seen.answers.detaching.clear();
     situation.seen.answers.attaching.insert(volume(1), NOW);
     situation.gives_effect(Effect::Detach(volume(1)), &undo);
+
+    // What is in error is attached to nobody.
+    let mut situation = Situation::attached();
+    situation.slot().volumes.push(slot_volume("log", 2, "/dev/sdg"));
+    situation.show(on(1, 77, AttachmentState::Attached));
+    let mut failed = available(2);
+    failed.state = VolumeState::Other("error".to_owned());
+    situation.show(failed);
+    let problem = "it is attached to i-0000004d, which never held the slot".to_owned();
+    let reason = Reason::Quarantine { volume: volume(1), problem };
+    situation.gives_transaction("quarantine", &reason);
 }
 
 #[test]

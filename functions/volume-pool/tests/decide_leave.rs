@@ -19,6 +19,7 @@ use volume_pool::observation::{
 use volume_pool::policy::{LeaveMode, Policy};
 use volume_pool::ports::Refusal;
 use volume_pool::record::{Claim, Phase, SlotState};
+use volume_pool::sweep::Found;
 
 const EVERY_MODE: [LeaveMode; 5] =
     [LeaveMode::Stop, LeaveMode::Guest, LeaveMode::Ssm, LeaveMode::Detach, LeaveMode::Terminate];
@@ -618,6 +619,43 @@ fn a_termination_whose_recorded_action_is_over_is_answered_by_its_hook() {
     situation.seen.answers.asked = Some(by_hook.clone());
     situation.seen.answers.inactive.push(by_hook.clone());
     situation.rests(Some(by_hook), &Reason::NoActiveActionYet);
+}
+
+/// The same without its event, where the record says that the first termination has its answer: nothing else would
+/// answer the second one (seed 5754 of the simulation's first plan).
+#[test]
+fn a_termination_that_still_waits_past_its_time_is_answered_by_its_hook_again() {
+    let by_hook = Action { token: None, destination: None, ..terminate_action() };
+    let go_on = Effect::Complete(by_hook, ActionResult::Continue);
+    let waits_again = |phase: Phase, taken_up: u64| {
+        let mut situation = Situation::leaving(LeaveMode::Terminate);
+        situation.subject.event = None;
+        situation.subject.found = Some(Found::InHook);
+        if phase == Phase::Closed {
+            situation.seen.slot = None;
+        }
+        let claim = situation.claim();
+        claim.phase = phase;
+        claim.answered = Some(ActionResult::Continue);
+        claim.action_at = Some(seconds_ago(taken_up));
+        situation
+    };
+    let leaving =
+        |seconds| Phase::Leaving { slot: slot_id(0), epoch: 3, since: seconds_ago(seconds) };
+    waits_again(leaving(300), 301).gives_effect(go_on.clone(), &Reason::LeaveTimeUp);
+    waits_again(Phase::Closed, 300).gives_effect(go_on, &Reason::HoldsNothing);
+
+    // Its own time is not over.
+    waits_again(leaving(299), 301).rests(None, &waiting_for_termination());
+    waits_again(Phase::Closed, 299).settles(&Reason::HoldsNothing);
+    // Other people's hooks keep it, as Auto Scaling says: that is no news, and nothing to come back for.
+    let mut situation = waits_again(Phase::Closed, 300);
+    situation.seen.answers.no_active_action = 1;
+    situation.settles(&Reason::HoldsNothing);
+    // An event says itself which action it is of.
+    let mut situation = waits_again(Phase::Closed, 300);
+    situation.subject.found = None;
+    situation.settles(&Reason::HoldsNothing);
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub struct Step {
 }
 
 /// How many steps a history has.
-const STEPS: usize = 70;
+const STEPS: usize = 215;
 /// The longest pause between two.
 const LONGEST_PAUSE: u64 = 180_000;
 /// The zones of the region.

@@ -13,6 +13,7 @@ use crate::feature::{Deed, Nature};
 use crate::liveness;
 use crate::plan::{Cuts, GroupPlan, Plan};
 use crate::setup;
+use crate::tally::Counts;
 
 /// When every seed's history begins.
 const BEGIN: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -26,8 +27,12 @@ pub struct Run {
     pub calls: u64,
     /// How often what went wrong.
     pub mishaps: BTreeMap<Mishap, u64>,
+    /// What was so all the time.
+    pub natures: Vec<Nature>,
     /// How often what was done.
     pub deeds: BTreeMap<Deed, u64>,
+    /// What the functions did, and why.
+    pub counts: Counts,
     /// What broke, if anything did.
     pub failure: Option<String>,
 }
@@ -62,11 +67,17 @@ fn run_on(stage: &mut Stage, seed: u64, cuts: &Cuts) -> Run {
     let plan = Plan::of(seed, cuts);
     let mut deeds = BTreeMap::new();
     let failure = story(stage, &plan, cuts, &mut deeds).err();
+    let mut counts = Counts::default();
+    for report in &stage.reports {
+        counts.note(report);
+    }
     Run {
         lifecycles: stage.lifecycles,
         calls: u64::try_from(stage.calls).unwrap_or(u64::MAX),
         mishaps: stage.mishaps.clone(),
+        natures: Nature::ALL.iter().copied().filter(|nature| plan.is(*nature)).collect(),
         deeds,
+        counts,
         failure,
     }
 }

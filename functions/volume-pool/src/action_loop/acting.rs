@@ -18,6 +18,7 @@ impl ActionLoop {
         self.journal.held = decision.holds_launch();
         let Decision { step, reason, alarms } = decision;
         self.journal.alarms.extend(alarms);
+        self.journal.reasons.push(reason.clone());
         if now >= self.allowance.stop_at && !matches!(step, Step::Rest { .. }) {
             self.journal.steps.push(StepTaken::out_of_time(&reason));
             return self.prepare_rest(true, None, "out of time: the next run goes on".to_owned());

@@ -31,6 +31,8 @@ const MOST_UNDONE: u32 = 3;
 /// A volume that EC2 has not shown for this long after its slot was leased, and in so many looks, was deleted.
 const MISSING_AFTER: Duration = Duration::from_mins(10);
 const MISSING_LOOKS: u32 = 4;
+/// How many looks it gets until EC2 says that a volume of a slot to be set apart is off the instance.
+const OFF_LOOKS: u32 = 12;
 /// How often refused tags are tried before the launch is held for them.
 const TAG_TRIES: u32 = 3;
 /// How often a refused attachment is tried before reconcile goes on with it.
@@ -191,13 +193,28 @@ fn set_apart(
         let volume = wanted.volume.clone();
         let shown = seen.described.volumes.get(&volume);
         let attached = shown.is_some_and(|it| it.attachment_to(&subject.instance).is_some());
+        let undo = Reason::Undo { volume: volume.clone() };
         // What this run has just attached, a describe may not show yet.
-        if attached || seen.answers.attaching.contains_key(&volume) {
-            return take_off(seen, volume.clone(), Reason::Undo { volume }).with_alarm(Some(alarm));
-        }
+        let decision = if attached || seen.answers.attaching.contains_key(&volume) {
+            take_off(seen, volume, undo)
+        } else if volume == *id || is_off(seen, &volume, shown) {
+            continue;
+        } else if seen.answers.polls < OFF_LOOKS {
+            effect(Effect::Detach(volume), undo)
+        } else {
+            rest(true, None, undo)
+        };
+        return decision.with_alarm(Some(alarm));
     }
     commit(transition::quarantine(claim, slot, now, &reason.to_string()), reason)
         .with_alarm(Some(alarm))
+}
+
+/// Whether a volume is not attached to this instance for certain. What an earlier run attached before it died, a describe may
+/// not show yet, so it takes EC2's own answer to a detachment; what is in error or deleted is attached to nobody.
+fn is_off(seen: &Observation, id: &VolumeId, shown: Option<&Volume>) -> bool {
+    let gone = shown.is_some_and(|volume| matches!(volume.state, VolumeState::Other(_)));
+    gone || seen.answers.not_attached.contains(id) || seen.answers.holder_unknown.contains(id)
 }
 
 fn attached_here(

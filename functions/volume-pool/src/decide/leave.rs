@@ -7,7 +7,7 @@ mod document;
 
 use std::time::Duration;
 
-use super::waiting::{awaited, goes_back};
+use super::waiting::{action_by_hook, awaited, goes_back};
 use super::{
     Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
     complete, decision, effect, forgotten, give_up, grow, hold, look_again, open_action, rest,
@@ -38,6 +38,12 @@ pub(super) fn decide(
     // Once EC2 shows the instance gone, an answer changes nothing; it is still given, so that the group goes on.
     let awaited = awaited(subject, seen).filter(|it| *it == Transition::Terminating);
     let action = match awaited.map(|transition| open_action(subject, seen, transition)) {
+        Some(OpenAction::Answered) if may_wait_again(subject, seen, now) => {
+            Some(action_by_hook(subject, seen, Transition::Terminating))
+        }
+        open => open,
+    };
+    let action = match action {
         Some(OpenAction::Look(decision)) => return decision,
         Some(OpenAction::Open(action)) => Some(action),
         Some(OpenAction::Answered | OpenAction::NotOurs) | None => None,
@@ -138,6 +144,23 @@ pub(super) fn without_action(seen: &Observation, now: Timestamp) -> Decision {
         }
         _ => commit(None, Reason::RecordsDisagree),
     }
+}
+
+/// Whether what waits may be a later termination than the one on record, whose event was lost: that one has its answer,
+/// its time is over, and the instance still waits. It was retained and terminated again, or other people's hooks keep it:
+/// Auto Scaling tells, which refuses the answer where ours does not wait. One refusal is enough for a run.
+fn may_wait_again(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
+    let Some(claim) = seen.claim.as_ref().filter(|_| subject.found.is_some()) else {
+        return false;
+    };
+    let since = match &claim.phase {
+        Phase::Closed => claim.taken_up(),
+        Phase::Leaving { since, .. } => claim.taken_up().max(*since),
+        Phase::Waiting { .. } | Phase::Creating { .. } | Phase::Leased { .. } => return false,
+    };
+    let limit = claim.policy.as_ref().map_or_else(Leave::default, |policy| policy.leave.clone());
+    let asked = seen.answers.completed.is_some() || seen.answers.no_active_action > 0;
+    !asked && !goes_back(seen) && over(&limit, now, since)
 }
 
 /// Whether nothing can be attached to the instance any more.

@@ -136,7 +136,11 @@ pub(super) fn open_action(
 
 /// An action whose event never came is known by its hook: Auto Scaling takes an answer by instance id as well
 /// (`CompleteLifecycleAction`).
-fn action_by_hook(subject: &Subject, seen: &Observation, transition: Transition) -> OpenAction {
+pub(super) fn action_by_hook(
+    subject: &Subject,
+    seen: &Observation,
+    transition: Transition,
+) -> OpenAction {
     let Some(group) = seen.described.group_instance.as_ref().map(|instance| &instance.group) else {
         return OpenAction::NotOurs;
     };

@@ -337,13 +337,13 @@ impl Stage {
         self.before_call(&running.request, &caller);
         let breaks = self.would_break(&running.request, *queue);
         let before = self.elsewhere(&running.request);
-        let volumes = self.cloud.world().volumes().count();
+        let volumes = self.cloud.world().volumes().len();
         let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
         let answered = carried.ok_or_else(|| {
             format!("{} of invocation {} never ends", running.request.call(), running.number)
         })?;
         let creates = matches!(running.request, Request::Effect(_, Effect::Create(_)));
-        if !creates && self.cloud.world().volumes().count() != volumes {
+        if !creates && self.cloud.world().volumes().len() != volumes {
             let call = running.request.call();
             self.broken.push(format!("rules 4 and 8: {call} changed how many volumes there are"));
         }

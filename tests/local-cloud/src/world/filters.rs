@@ -1,6 +1,8 @@
 //! Filters and pages of describes, strict as EC2's: a filter that the operation does not know is refused, values
 //! may hold wildcards, and a page token is one that this world gave out.
 
+use std::collections::BTreeSet;
+
 use super::errors::ApiError;
 use super::tags::Tags;
 
@@ -76,6 +78,17 @@ pub(super) fn passes<T: Filtered>(record: &T, filters: &[Filter]) -> bool {
     })
 }
 
+/// The ids that a filter of this name leaves, in order, where it names each of them in full: nothing else need be looked at.
+pub(super) fn ids_named<'a>(filters: &'a [Filter], name: &str) -> Option<BTreeSet<&'a str>> {
+    let filter = filters.iter().find(|filter| filter.name == name)?;
+    let ids = filter.values.iter().map(String::as_str);
+    ids.map(|id| is_literal(id).then_some(id)).collect()
+}
+
+fn is_literal(pattern: &str) -> bool {
+    !pattern.contains(['*', '?', '\\'])
+}
+
 /// Which page of a describe is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageRequest {
@@ -128,6 +141,9 @@ impl PageRequest {
 
 /// Whether a text matches a pattern with EC2's wildcards.
 fn matches(pattern: &str, text: &str) -> bool {
+    if is_literal(pattern) {
+        return pattern == text;
+    }
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     // Where the latest star stands in the pattern, and what of the text it swallows so far.

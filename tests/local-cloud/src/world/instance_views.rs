@@ -3,7 +3,7 @@
 use super::World;
 use super::attachments::Attachment;
 use super::errors::ApiError;
-use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, ids_named, passes};
 use super::instances::{Instance, check_instance_id};
 use super::launches::Market;
 use super::tags::Tags;
@@ -89,7 +89,11 @@ impl World {
     ) -> Result<Page<InstanceView>, ApiError> {
         check_ec2::<InstanceView>(filters)?;
         let volumes = self.volumes.all_shown(self.now);
-        let shown = self.instances_shown(ids)?.into_iter();
+        let shown = match ids_named(filters, "instance-id") {
+            Some(named) if ids.is_empty() => self.instances.some_shown(named, self.now),
+            Some(_) | None => self.instances_shown(ids)?,
+        };
+        let shown = shown.into_iter();
         let found = shown
             .map(|instance| view(instance, &volumes))
             .filter(|view| passes(view, filters))

@@ -58,7 +58,7 @@ impl<T: Clone> Lagged<T> {
     }
 
     /// All records as they are, by id.
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &T> {
         self.current.values()
     }
 
@@ -72,9 +72,21 @@ impl<T: Clone> Lagged<T> {
 
     /// All records as a describe shows them at `now`, by id.
     pub(super) fn all_shown(&self, now: Timestamp) -> Vec<&T> {
+        if self.lag.is_none() {
+            return self.current.values().collect();
+        }
         let mut ids: Vec<&String> = self.current.keys().chain(self.earlier.keys()).collect();
         ids.sort_unstable();
         ids.dedup();
+        ids.into_iter().filter_map(|id| self.shown(id, now)).collect()
+    }
+
+    /// Those of these records that a describe shows at `now`, in the order of the ids.
+    pub(super) fn some_shown<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a str>,
+        now: Timestamp,
+    ) -> Vec<&T> {
         ids.into_iter().filter_map(|id| self.shown(id, now)).collect()
     }
 

@@ -7,7 +7,7 @@ use super::attachments::Attachment;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Subject, VolumeOutcome};
-use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, passes};
+use super::filters::{Filter, Filtered, Page, PageRequest, check_ec2, ids_named, passes};
 use super::tags::{Tags, check_tags};
 use super::volume_types::VolumeSpecification;
 
@@ -209,8 +209,12 @@ impl World {
             [one] => return Err(ApiError::VolumeNotFound(one.clone())),
             _ => return Err(ApiError::VolumesNotFound(missing)),
         }
-        let shown = self.volumes.all_shown(self.now).into_iter();
+        let shown = match ids_named(filters, "volume-id") {
+            Some(named) => self.volumes.some_shown(named, self.now),
+            None => self.volumes.all_shown(self.now),
+        };
         let found = shown
+            .into_iter()
             .filter(|volume| ids.is_empty() || ids.contains(&volume.id))
             .filter(|volume| passes(*volume, filters))
             .cloned()
@@ -225,7 +229,7 @@ impl World {
     }
 
     /// All volumes as they are.
-    pub fn volumes(&self) -> impl Iterator<Item = &Volume> {
+    pub fn volumes(&self) -> impl ExactSizeIterator<Item = &Volume> {
         self.volumes.values()
     }
 
