@@ -490,6 +490,23 @@ fn a_forgotten_waiter_leaves_the_queue() {
     situation.gives_transaction("close", &Reason::InstanceForgotten);
 }
 
+/// EC2 forgets a terminated instance after about an hour, and Auto Scaling keeps it in the hook for as long as that is kept
+/// alive: with both waiting for each other, nothing but the answer ends it.
+#[test]
+fn past_its_time_an_instance_that_ec2_does_not_show_any_more_is_let_go_though_auto_scaling_shows_it()
+ {
+    let mut situation = Situation::leaving(LeaveMode::Stop);
+    situation.seen.described.instance = None;
+    situation.seen.answers.polls = 12;
+    let mut policy = policy_leaving(LeaveMode::Stop);
+    policy.leave.seconds = 11;
+    situation.claim().policy = Some(policy.clone());
+    situation.rests(Some(terminate_action()), &Reason::InstanceNotShown);
+    policy.leave.seconds = 10;
+    situation.claim().policy = Some(policy);
+    situation.gives_effect(go_on(), &Reason::LeaveTimeUp);
+}
+
 #[test]
 fn a_leaving_instance_that_ec2_does_not_show_for_once_is_looked_at_again_and_not_touched() {
     let mut situation = Situation::leaving(LeaveMode::Stop);

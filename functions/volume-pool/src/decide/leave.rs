@@ -198,9 +198,12 @@ impl Leaving<'_> {
             return decision;
         }
         let Some(instance) = seen.described.instance.as_ref() else {
-            // Not shown once is not gone. Only who is long forgotten needs no more care.
+            // Not shown once is not gone. Only who is long forgotten needs no more care. While Auto Scaling waits for an
+            // answer it forgets nobody, so past its time the termination goes on, as it does for who is shown.
             return if forgotten(seen, now) {
                 self.let_terminate(seen, Reason::InstanceForgotten)
+            } else if self.action.is_some() && over(&leave, now, self.since) {
+                self.let_terminate(seen, Reason::LeaveTimeUp)
             } else {
                 look_again(seen, Reason::InstanceNotShown)
             };
