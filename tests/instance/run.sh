@@ -29,7 +29,7 @@ make_system() {
     dpkg-deb -x "$work"/packages/debootstrap_*.deb "$work/debootstrap"
     DEBOOTSTRAP_DIR=$work/debootstrap/usr/share/debootstrap \
         sh "$work/debootstrap/usr/sbin/debootstrap" --variant=minbase --include="$packages" \
-        bookworm "$root" http://deb.debian.org/debian
+        bookworm "$root"
     touch "$root.complete"
 }
 
