@@ -18,6 +18,21 @@ pub(crate) struct Consent {
 impl Consent {
     /// Says what will be done, and asks whether it should. Without a terminal nobody can answer: then --yes is needed.
     pub(crate) fn ask(&self, what: &str) -> Result<(), Failure> {
+        self.confirm(what, "Do it? [y/N] ", is_yes)
+    }
+
+    /// The same where a slip would be dear: the name must be typed.
+    pub(crate) fn ask_by_name(&self, what: &str, name: &str) -> Result<(), Failure> {
+        let question = format!("Type {name} to have it done: ");
+        self.confirm(what, &question, |answer| answer.trim() == name)
+    }
+
+    fn confirm(
+        &self,
+        what: &str,
+        question: &str,
+        agreed: impl Fn(&str) -> bool,
+    ) -> Result<(), Failure> {
         output::say(&format!("{what}\n"))?;
         if self.yes {
             return Ok(());
@@ -29,12 +44,12 @@ impl Consent {
         }
         let mut terminal = stderr().lock();
         terminal
-            .write_all(b"Do it? [y/N] ")
+            .write_all(question.as_bytes())
             .and_then(|()| terminal.flush())
             .map_err(Failure::Output)?;
         let mut answer = String::new();
         stdin().read_line(&mut answer).map_err(Failure::Input)?;
-        if is_yes(&answer) { Ok(()) } else { Err(Failure::NotConfirmed("nothing was changed")) }
+        if agreed(&answer) { Ok(()) } else { Err(Failure::NotConfirmed("nothing was changed")) }
     }
 }
 

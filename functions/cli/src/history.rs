@@ -14,7 +14,7 @@ use volume_pool::record::{Claim, Key, Origin, Record, Slot};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::target::Target;
-use crate::{output, words};
+use crate::{output, records, words};
 
 /// Tell what the records keep of the past of an instance, a slot or a volume.
 ///
@@ -58,7 +58,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
 }
 
 async fn of_slot(session: &Session, id: &SlotId) -> Result<History, Failure> {
-    let Some(slot) = slot(session, id).await? else {
+    let Some(slot) = records::slot(session, id).await? else {
         return Err(Failure::Unknown(format!("there is no slot {id} on record")));
     };
     let claims = claims(session, &slot.recent_holders).await?;
@@ -66,10 +66,9 @@ async fn of_slot(session: &Session, id: &SlotId) -> Result<History, Failure> {
 }
 
 async fn of_volume(session: &Session, id: &VolumeId) -> Result<History, Failure> {
-    let key = Key::Volume(id.clone());
-    match session.ports.leases.read(std::slice::from_ref(&key)).await?.remove(&key) {
-        Some(Record::Volume(owner)) => of_slot(session, &owner.slot).await,
-        Some(_) | None => Err(Failure::Unknown(format!("{id} belongs to no slot on record"))),
+    match records::owner(session, id).await? {
+        Some(slot) => of_slot(session, &slot).await,
+        None => Err(Failure::Unknown(format!("{id} belongs to no slot on record"))),
     }
 }
 
@@ -79,18 +78,10 @@ async fn of_instance(session: &Session, id: &InstanceId) -> Result<History, Fail
         return Err(Failure::Unknown(format!("{id} is not on record")));
     };
     let slot = match claim.slot().or(claim.last_slot.as_ref()) {
-        Some(id) => slot(session, id).await?,
+        Some(id) => records::slot(session, id).await?,
         None => None,
     };
     Ok(History { slot, claims })
-}
-
-async fn slot(session: &Session, id: &SlotId) -> Result<Option<Slot>, Failure> {
-    let key = Key::Slot(id.clone());
-    Ok(match session.ports.leases.read(std::slice::from_ref(&key)).await?.remove(&key) {
-        Some(Record::Slot(slot)) => Some(slot),
-        Some(_) | None => None,
-    })
 }
 
 async fn claims(session: &Session, instances: &[InstanceId]) -> Result<Vec<Claim>, Failure> {

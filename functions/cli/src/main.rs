@@ -2,6 +2,7 @@
 //! credentials, by the same code as the functions. `main` only wires.
 
 mod adopt;
+mod allow_format;
 mod arguments;
 mod change;
 mod consent;
@@ -17,6 +18,7 @@ mod pause;
 mod plan;
 mod quarantine;
 mod rebuild;
+mod records;
 mod rehearsing;
 mod reinstate;
 mod release;
@@ -62,6 +64,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Resume(resume) => pause::resume(&session, &resume).await,
         Command::Quarantine(quarantine) => quarantine::run(&session, &quarantine).await,
         Command::Reinstate(reinstate) => reinstate::run(&session, &reinstate).await,
+        Command::AllowFormat(allow) => allow_format::run(&session, &allow).await,
         Command::Release(release) => release::run(&session, &release).await,
         Command::Retire(retire) => retire::run(&session, &retire).await,
         Command::Adopt(adopt) => adopt::run(&session, &adopt).await,

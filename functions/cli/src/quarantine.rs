@@ -2,7 +2,7 @@
 
 use clap::Args;
 use volume_pool::ids::SlotId;
-use volume_pool::record::{Slot, SlotState};
+use volume_pool::record::SlotState;
 use volume_pool::transition::drift;
 
 use crate::consent::Consent;
@@ -32,33 +32,16 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     if slot.state == SlotState::Quarantined {
         return output::say(&format!("Slot {id} is set apart already: {}\n", slot.reason));
     }
-    refuse(&slot)?;
+    if slot.state == SlotState::Retired {
+        return Err(Failure::Refused(format!("slot {id} is retired: nobody gets it")));
+    }
+    change::nobody_holds(&slot, "set apart")?;
     arguments.consent.ask(&format!(
         "This sets slot {id} in {} apart, so that no launch gets it until stateful-asg reinstate {id}: {}",
         slot.zone, arguments.reason
     ))?;
     change::commit(session, drift::set_apart(&slot, &arguments.reason)).await?;
     output::say(&format!("Slot {id} is set apart.\n"))
-}
-
-fn refuse(slot: &Slot) -> Result<(), Failure> {
-    let (id, pool) = (&slot.id, &slot.id.pool);
-    match &slot.state {
-        SlotState::Free | SlotState::Quarantined => Ok(()),
-        SlotState::Leased { holder } | SlotState::Releasing { holder } => {
-            Err(Failure::Refused(format!(
-                "slot {id} is held by {holder}, and a slot is taken from an instance only on evidence that its volumes are \
-                 detached; have the instance terminated by way of its group and set the slot apart once it is free; \
-                 stateful-asg pause {pool} keeps it from the next launch meanwhile"
-            )))
-        }
-        SlotState::Creating { claimant, .. } => Err(Failure::Refused(format!(
-            "slot {id} is being created for {claimant}; wait until it exists"
-        ))),
-        SlotState::Retired => {
-            Err(Failure::Refused(format!("slot {id} is retired: nobody gets it")))
-        }
-    }
 }
 
 /// One line for people, in a record that has a limit.

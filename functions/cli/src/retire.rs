@@ -2,7 +2,7 @@
 
 use clap::Args;
 use volume_pool::ids::SlotId;
-use volume_pool::record::{Slot, SlotState};
+use volume_pool::record::SlotState;
 use volume_pool::transition::person;
 
 use crate::consent::Consent;
@@ -29,7 +29,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     if slot.state == SlotState::Retired {
         return output::say(&format!("Slot {id} is retired already.\n"));
     }
-    refuse(&slot)?;
+    change::nobody_holds(&slot, "retired")?;
     let volumes: Vec<&str> = slot.volumes.iter().map(|volume| volume.volume.as_str()).collect();
     let volumes = if volumes.is_empty() { "none".to_owned() } else { volumes.join(", ") };
     arguments.consent.ask(&format!(
@@ -39,21 +39,4 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     ))?;
     change::commit(session, person::retire(&slot, &pool, "retired by a person")).await?;
     output::say(&format!("Slot {id} is retired.\n"))
-}
-
-fn refuse(slot: &Slot) -> Result<(), Failure> {
-    let (id, pool) = (&slot.id, &slot.id.pool);
-    match &slot.state {
-        SlotState::Free | SlotState::Quarantined | SlotState::Retired => Ok(()),
-        SlotState::Leased { holder } | SlotState::Releasing { holder } => {
-            Err(Failure::Refused(format!(
-                "slot {id} is held by {holder}, and a slot is taken from an instance only on evidence that its volumes are \
-                 detached; have the instance terminated by way of its group, and retire the slot once it is free; \
-                 stateful-asg pause {pool} keeps it from the next launch meanwhile"
-            )))
-        }
-        SlotState::Creating { claimant, .. } => Err(Failure::Refused(format!(
-            "slot {id} is being created for {claimant}; wait until it exists"
-        ))),
-    }
 }

@@ -5,11 +5,18 @@
 mod situation;
 
 use situation::reference_store::ReferenceStore;
-use situation::{NOW, free_slot, leased_slot, place, releasing_slot, seconds_ago, slot_id};
+use situation::{
+    NOW, free_slot, leased_claim, leased_slot, leaving_claim, place, releasing_slot, seconds_ago,
+    slot_id, terminate_action,
+};
+use volume_pool::action::{ActionResult, GiveUp};
 use volume_pool::ports::Commit;
-use volume_pool::record::{ApartMark, FreeMark, Key, Pool, Record, Slot, SlotState};
-use volume_pool::transition::person::{reinstate, retire};
-use volume_pool::transition::{drift, lease};
+use volume_pool::record::{
+    ApartMark, Claim, Format, FreeMark, Guard, Key, Origin, Pool, Record, Slot, SlotState,
+    SlotVolume,
+};
+use volume_pool::transition::person::{allow_format, allow_format_to, reinstate, retire};
+use volume_pool::transition::{Expect, Write, drift, lease};
 
 fn pool(slots: u32) -> Pool {
     let slots_per_zone = [(place().zone, slots)].into();
@@ -121,4 +128,119 @@ fn who_got_the_slot_meanwhile_keeps_it() {
     assert_eq!(store.commit(&retired), Commit::Conflict);
     assert_eq!(store.commit(&apart), Commit::Conflict);
     assert!(matches!(stored(&store).state, SlotState::Leased { .. }));
+}
+
+/// The slot, of a volume that was created blank, after the right to format it has ended.
+fn created_blank(slot: Slot) -> Slot {
+    let volumes = slot.volumes.into_iter();
+    let volumes = volumes.map(|volume| SlotVolume { origin: Origin::Created, ..volume });
+    Slot { volumes: volumes.collect(), format: Format::Over, ..slot }
+}
+
+#[test]
+fn a_free_slot_may_be_formatted_again_by_whoever_is_leased_it_from_its_mark() {
+    let slot = created_blank(free_slot(0));
+    let mut store = with_mark(&slot);
+    assert_eq!(store.commit(&allow_format(&slot, "asked for").unwrap()), Commit::Committed);
+    let allowed = stored(&store);
+    assert!(allowed.may_format(&allowed.volumes[0]));
+    assert_eq!((&allowed.state, allowed.reason.as_str()), (&SlotState::Free, "asked for"));
+    assert_eq!(allowed.epoch, slot.epoch);
+    let mark = Key::Free(place(), slot.released_at, 0);
+    assert_eq!(store.records[&mark], Record::Free(FreeMark { slot: allowed.clone() }));
+    let claim = situation::waiting_claim();
+    store.records.insert(Key::Claim(claim.instance.clone()), Record::Claim(claim.clone()));
+    assert_eq!(store.commit(&lease(&claim, &allowed, NOW, "").unwrap()), Commit::Committed);
+    assert_eq!(stored(&store).format, Format::Allowed);
+}
+
+#[test]
+fn a_slot_that_somebody_has_leased_meanwhile_may_not_be_formatted_again() {
+    let slot = created_blank(free_slot(0));
+    let mut store = with_mark(&slot);
+    let claim = situation::waiting_claim();
+    store.records.insert(Key::Claim(claim.instance.clone()), Record::Claim(claim.clone()));
+    let allow = allow_format(&slot, "").unwrap();
+    store.commit(&lease(&claim, &slot, NOW, "").unwrap());
+    assert_eq!(store.commit(&allow), Commit::Conflict);
+    assert_eq!(stored(&store).format, Format::Over);
+}
+
+#[test]
+fn only_a_free_slot_of_volumes_that_were_created_blank_may_be_formatted_again() {
+    let adopted = free_slot(0);
+    assert!(adopted.volumes.iter().all(|volume| volume.origin == Origin::Adopted));
+    let creating = SlotState::Creating { claimant: situation::instance(1), planned: Vec::new() };
+    let states = [
+        leased_slot().state,
+        releasing_slot().state,
+        creating,
+        SlotState::Quarantined,
+        SlotState::Retired,
+    ];
+    let states = states.map(|state| created_blank(Slot { state, ..free_slot(0) }));
+    let allowed = Slot { format: Format::Allowed, ..created_blank(free_slot(0)) };
+    for slot in states.into_iter().chain([adopted, allowed]) {
+        assert_eq!(allow_format(&slot, ""), None, "{:?}", slot.state);
+    }
+    let mixed = Slot {
+        volumes: [free_slot(0).volumes, created_blank(free_slot(1)).volumes].concat(),
+        ..free_slot(0)
+    };
+    let allowed = situation::written_slot(&allow_format(&mixed, "").unwrap()).clone();
+    let may: Vec<bool> = allowed.volumes.iter().map(|volume| allowed.may_format(volume)).collect();
+    assert_eq!(may, [false, true], "what was adopted stays as it is");
+}
+
+#[test]
+fn the_right_is_granted_to_a_holder_only_while_it_launches_and_nobody_acts_for_it() {
+    let slot = created_blank(leased_slot());
+    let guard = |until| {
+        let invocation = "invocation-1".parse().unwrap();
+        Claim { guard: Some(Guard { invocation, until }), ..leased_claim() }
+    };
+    for claim in [leased_claim(), guard(seconds_ago(1))] {
+        let allow = allow_format_to(&claim, &slot, NOW).unwrap();
+        assert_eq!(situation::written_slot(&allow).format, Format::Allowed);
+        let conditions: Vec<Expect> = allow
+            .writes
+            .iter()
+            .filter_map(|write| match write {
+                Write::Put(Record::Claim(_) | Record::Slot(_), expect) => Some(*expect),
+                Write::Put(..) | Write::Delete(_) => None,
+            })
+            .collect();
+        assert_eq!(conditions, [Expect::Version(slot.version), Expect::Version(claim.version)]);
+    }
+    let answered = Claim { answered: Some(ActionResult::Continue), ..leased_claim() };
+    let given_up = Claim { given_up: Some(GiveUp::HookLimit), ..leased_claim() };
+    let leaves = Claim { action: Some(terminate_action()), ..leased_claim() };
+    let unknown = Claim { action: None, ..leased_claim() };
+    let acting = guard(NOW.plus(std::time::Duration::from_secs(1)));
+    for claim in [answered, given_up, leaves, unknown, acting] {
+        assert_eq!(allow_format_to(&claim, &slot, NOW), None, "{claim:?}");
+    }
+    let releasing = created_blank(releasing_slot());
+    assert_eq!(allow_format_to(&leaving_claim(), &releasing, NOW), None);
+    assert_eq!(allow_format_to(&leased_claim(), &leased_slot(), NOW), None, "it was adopted");
+}
+
+#[test]
+fn a_run_that_takes_the_guard_before_the_right_is_granted_completes_the_launch_without_it() {
+    let slot = created_blank(leased_slot());
+    let claim = leased_claim();
+    let mut store =
+        ReferenceStore::holding([Record::Slot(slot.clone()), Record::Claim(claim.clone())]);
+    let allow = allow_format_to(&claim, &slot, NOW).unwrap();
+    let guard = Guard { invocation: "invocation-1".parse().unwrap(), until: NOW };
+    let taken = volume_pool::transition::guard(
+        Some(&claim),
+        claim.clone(),
+        guard,
+        claim.action.as_ref(),
+        NOW,
+    );
+    assert_eq!(store.commit(&taken), Commit::Committed);
+    assert_eq!(store.commit(&allow), Commit::Conflict);
+    assert_eq!(stored(&store).format, Format::Over);
 }

@@ -32,7 +32,7 @@ pub(crate) fn judge(known: &Known, content: &Content, permission: Permission) ->
         Content::Blank => match (known, permission) {
             (Known::Serial(_), Permission::Granted) => Verdict::Format,
             (Known::Serial(_), Permission::None) => Verdict::Refuse(
-                "it reads blank, and the control plane does not say that it may be formatted: it was adopted, comes from a snapshot, or was in service before. If there is no data to save, format it by hand".to_owned(),
+                "it reads blank, and the control plane does not say that it may be formatted: it was adopted, comes from a snapshot, or was in service before. If there is no data to save, format it by hand, or, where it was created blank, have it allowed again: stateful-asg allow-format SLOT".to_owned(),
             ),
             (Known::Device(_), _) => Verdict::Refuse(
                 "it reads blank, and what is known by a device name only is never formatted. Format it by hand, or allow instance tags in the metadata".to_owned(),

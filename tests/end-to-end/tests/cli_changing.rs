@@ -10,6 +10,7 @@ use shared::group::{POOL, ZONE, leaving_by, members};
 use shared::trial::Trial;
 use shared::{Failure, checks, ensure, same};
 
+const CREATE_WHEN_EMPTY: &str = r#"{"pool":"cassandra","volumes":[{"name":"data","device":"/dev/sdf","template":{"type":"gp3","sizeGiB":10}}],"leave":{"mode":"terminate"}}"#;
 const WAIT_WHEN_EMPTY: &str =
     r#"{"pool":"cassandra","whenEmpty":"wait","leave":{"mode":"terminate"}}"#;
 
@@ -124,6 +125,61 @@ async fn a_slot_whose_holder_is_gone_is_released_here_and_now() -> Result<(), Fa
         says(&told, "Slot cassandra-0 is free now")?;
         says(&told, "every volume of slot cassandra-0 is shown to be detached")?;
         says(&trial.cli_does(&release).await?, "Nobody holds slot cassandra-0: it is free.")
+    })
+    .await
+}
+
+/// What the tags of the instance in service say of its volume.
+fn told(trial: &Trial) -> Result<String, Failure> {
+    trial.cloud.inspect(|world| {
+        let serving = checks::serving(world).into_iter().next().ok_or("nothing is in service")?;
+        let tags = &world.instance(&serving)?.tags;
+        Ok(tags.get("stateful-asg:volume:data").cloned().ok_or("it is told of no volume")?)
+    })
+}
+
+#[tokio::test]
+async fn the_right_to_format_is_granted_again_for_a_free_slot_that_was_created_blank()
+-> Result<(), Failure> {
+    Trial::tell(calm()?, async |trial: &Trial| {
+        let (slot, allow) = ("cassandra-0", ["allow-format", "cassandra-0", "--yes"]);
+        trial.group(1, &[ZONE], CREATE_WHEN_EMPTY).await?;
+        trial.in_service(1, None).await?;
+        says(&told(trial)?, " blank")?;
+        says(&trial.cli_does(&allow).await?, "may be formatted already")?;
+        nobody_left(trial).await?;
+        trial.cli_fails(&["allow-format", slot], 4, "give --yes").await?;
+        trial.want(1).await?;
+        trial.in_service(1, None).await?;
+        ensure(!told(trial)?.contains("blank"), || "the right outlived the release".to_owned())?;
+        // While its holder has it in service, nobody formats it.
+        trial.cli_fails(&allow, 3, "whose launch is completed").await?;
+
+        nobody_left(trial).await?;
+        says(&trial.cli_does(&allow).await?, "by the next launch that gets it")?;
+        says(&trial.cli_does(&["explain", slot]).await?, "may be formatted where it reads blank")?;
+        trial.want(1).await?;
+        trial.in_service(1, None).await?;
+        says(&told(trial)?, " blank")?;
+        nobody_left(trial).await?;
+        trial.want(1).await?;
+        trial.in_service(1, None).await?;
+        ensure(!told(trial)?.contains("blank"), || "the right outlived the release".to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_right_to_format_is_never_granted_for_what_was_adopted() -> Result<(), Failure> {
+    Trial::tell(calm()?, async |trial: &Trial| {
+        trial.stateful(&[ZONE], WAIT_WHEN_EMPTY).await?;
+        let allow = ["allow-format", "cassandra-0", "--yes"];
+        trial.cli_fails(&allow, 3, "never formatted from here").await?;
+        nobody_left(trial).await?;
+        trial.cli_fails(&allow, 3, "never formatted from here").await?;
+        trial.want(1).await?;
+        trial.in_service(1, None).await?;
+        ensure(!told(trial)?.contains("blank"), || "it may be formatted".to_owned())
     })
     .await
 }

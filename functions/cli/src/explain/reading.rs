@@ -1,13 +1,14 @@
 //! What `explain` reads, and the rehearsal.
 
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::{TryFutureExt as _, try_join, try_join3};
 use volume_pool::ids::{InstanceId, SlotId, VolumeId};
 use volume_pool::observation::tags;
 use volume_pool::ports::{LeaseStore as _, LifecycleActions as _, Volumes as _};
-use volume_pool::record::{Claim, Key, List, Record, Slot, SlotState};
+use volume_pool::record::{Claim, List, Record, Slot, SlotState};
 
 use super::{Explanation, InstanceFacts, SlotFacts, VolumeFacts};
 use crate::failure::Failure;
+use crate::records;
 use crate::rehearsing;
 use crate::session::Session;
 use crate::target::Target;
@@ -29,7 +30,7 @@ pub(super) async fn read(session: &Session, target: &Target) -> Result<Explanati
             instance = Some(facts);
         }
         Target::Slot(id) => slot = Some(existing(session, id).await?),
-        Target::Volume(id) => match owner(session, id).await? {
+        Target::Volume(id) => match records::owner(session, id).await? {
             Some(owner) => slot = Some(self::slot(session, &owner).await?),
             None => volume = Some(self::volume(session, id).await?),
         },
@@ -53,17 +54,12 @@ pub(super) async fn read(session: &Session, target: &Target) -> Result<Explanati
 
 async fn instance(session: &Session, id: &InstanceId) -> Result<InstanceFacts, Failure> {
     let ports = &session.ports;
-    let key = Key::Claim(id.clone());
-    let (mut records, member, shown) = try_join3(
-        ports.leases.read(std::slice::from_ref(&key)),
-        ports.actions.group_instance(id),
-        ports.volumes.instance(id),
+    let (claim, member, shown) = try_join3(
+        records::claim(session, id),
+        ports.actions.group_instance(id).map_err(Failure::from),
+        ports.volumes.instance(id).map_err(Failure::from),
     )
     .await?;
-    let claim = match records.remove(&key) {
-        Some(Record::Claim(claim)) => Some(claim),
-        Some(_) | None => None,
-    };
     let position = match claim.as_ref().and_then(Claim::queued) {
         Some((place, _)) => {
             let queue = List::Waiting(place.clone());
@@ -90,11 +86,7 @@ async fn existing(session: &Session, id: &SlotId) -> Result<SlotFacts, Failure> 
 
 async fn slot(session: &Session, id: &SlotId) -> Result<SlotFacts, Failure> {
     let ports = &session.ports;
-    let key = Key::Slot(id.clone());
-    let record = match ports.leases.read(std::slice::from_ref(&key)).await?.remove(&key) {
-        Some(Record::Slot(slot)) => Some(slot),
-        Some(_) | None => None,
-    };
+    let record = records::slot(session, id).await?;
     let ids: Vec<VolumeId> = record.iter().flat_map(Slot::every_volume).cloned().collect();
     let mut shown = ports.volumes.volumes(&ids).await?;
     let in_line = match &record {
@@ -126,15 +118,6 @@ fn user(slot: &Slot) -> Option<&InstanceId> {
     }
 }
 
-async fn owner(session: &Session, id: &VolumeId) -> Result<Option<SlotId>, Failure> {
-    let key = Key::Volume(id.clone());
-    let read = session.ports.leases.read(std::slice::from_ref(&key)).await?.remove(&key);
-    Ok(match read {
-        Some(Record::Volume(owner)) => Some(owner.slot),
-        Some(_) | None => None,
-    })
-}
-
 async fn volume(session: &Session, id: &VolumeId) -> Result<VolumeFacts, Failure> {
     let ports = &session.ports;
     let shown = ports.volumes.volumes(std::slice::from_ref(id)).await?.remove(id);
@@ -145,11 +128,7 @@ async fn volume(session: &Session, id: &VolumeId) -> Result<VolumeFacts, Failure
     };
     let named: Option<SlotId> = shown.tags.get(tags::SLOT).and_then(|slot| slot.parse().ok());
     let named = match named {
-        Some(slot) => {
-            let key = Key::Slot(slot.clone());
-            let exists = !ports.leases.read(&[key]).await?.is_empty();
-            exists.then_some(slot)
-        }
+        Some(slot) => records::slot(session, &slot).await?.map(|slot| slot.id),
         None => None,
     };
     Ok(VolumeFacts { volume: id.clone(), shown: Some(shown), named })

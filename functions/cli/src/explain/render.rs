@@ -108,8 +108,10 @@ fn slot(facts: &SlotFacts, now: Timestamp) -> String {
         let known = slot.volumes.iter().find(|known| known.volume == *id);
         let place = known.map(|known| format!(" ({}, at {})", known.name, known.device));
         let shown = words::volume(shown.as_ref(), slot.holder());
+        let blank = known.is_some_and(|known| slot.may_format(known));
+        let blank = if blank { "; may be formatted where it reads blank" } else { "" };
         let name = if index == 0 { "volumes" } else { "" };
-        fact(&mut text, name, &format!("{id}{}: {shown}", place.unwrap_or_default()));
+        fact(&mut text, name, &format!("{id}{}: {shown}{blank}", place.unwrap_or_default()));
     }
     match &slot.state {
         SlotState::Free => {

@@ -110,7 +110,7 @@ pub enum Format {
     Allowed,
     /// A launch has been completed with it, or was about to be: allowed until it is released.
     AllowedUntilReleased,
-    /// Not, and never again. What no record says otherwise of holds data.
+    /// Not, until a person allows it again. What no record says otherwise of holds data.
     #[default]
     Over,
 }
