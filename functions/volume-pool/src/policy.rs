@@ -1,7 +1,8 @@
 //! The policy: what a group's owner wants, as JSON in the launch hook's `NotificationMetadata`.
 //!
 //! It must never be half understood: an unknown field or a value out of range refuses the whole policy, because a
-//! typo in a limit that passes unnoticed costs data or money.
+//! typo in a limit that passes unnoticed costs data or money. On record it was understood by whoever wrote it: there, fields
+//! that a later version has added are passed over, because a claim that can't be read can't be answered either.
 
 mod template;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
+use serde_ignored::Path;
 
 use crate::ids::{DeviceName, DocumentName, PoolName, VolumeName};
 
@@ -23,7 +25,7 @@ const LONGEST_LEAVE_SECONDS: u32 = 7200;
 
 /// What the owner of a group wants done with its instances' volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Policy {
     /// The version of this format; 1.
     #[serde(default = "current_version")]
@@ -93,7 +95,7 @@ pub enum OnTimeout {
 
 /// How a terminating instance lets go of its volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Leave {
     /// What is done before the volumes are detached.
     #[serde(default)]
@@ -131,7 +133,7 @@ pub enum LeaveMode {
 
 /// One volume of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct VolumeSpec {
     /// Its name within the slot, the value of the volume's tag `stateful-asg:volume`.
     pub name: VolumeName,
@@ -183,12 +185,19 @@ impl Policy {
             ));
         }
         let mut json = serde_json::Deserializer::from_str(text);
-        let policy: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            PolicyError::Malformed {
-                field: error.path().to_string(),
-                problem: error.inner().to_string(),
-            }
+        let mut track = serde_path_to_error::Track::new();
+        let mut unknown = None;
+        let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+        let parsed: Result<Self, _> =
+            serde_ignored::deserialize(tracked, |path| _ = unknown.get_or_insert(named(&path)));
+        let policy = parsed.map_err(|error| PolicyError::Malformed {
+            field: track.path().to_string(),
+            problem: error.to_string(),
         })?;
+        if let Some((field, name)) = unknown {
+            let problem = format!("unknown field `{name}`");
+            return Err(PolicyError::Malformed { field, problem });
+        }
         json.end().map_err(|error| PolicyError::Malformed {
             field: ".".into(),
             problem: error.to_string(),
@@ -266,6 +275,25 @@ impl Policy {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a field is, as in `volumes[0].device`, and its name.
+fn named(path: &Path<'_>) -> (String, String) {
+    let (parent, name) = match path {
+        Path::Root => return (String::new(), String::new()),
+        Path::Map { parent, key } => (parent, key.clone()),
+        Path::Seq { parent, index } => {
+            let item = format!("[{index}]");
+            return (named(parent).0 + &item, item);
+        }
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => return named(parent),
+    };
+    match named(parent).0 {
+        above if above.is_empty() => (name.clone(), name),
+        above => (format!("{above}.{name}"), name),
     }
 }
 
@@ -349,6 +377,10 @@ mod tests {
         assert!(
             refusal(r#"{"pool":"a","leave":{"secs":3}}"#).starts_with("leave.secs: unknown field")
         );
+        assert!(
+            refusal(r#"{"pool":"a","volumes":[{"name":"d","device":"/dev/sdf","template":{"sizeGib":1,"sizeGiB":1}}]}"#)
+                .starts_with("volumes[0].template.sizeGib: unknown field `sizeGib`")
+        );
         assert!(refusal(r#"{"pool":"a b"}"#).starts_with("pool: \"a b\" is not a pool name"));
         assert_eq!(
             refusal(r#"{"pool":"a","waitSeconds":172801}"#),
@@ -373,6 +405,16 @@ mod tests {
                 .starts_with("leave.document: \"drain it\" is not a document name")
         );
         assert!(refusal(r#"{"pool":"a"} {"pool":"b"}"#).starts_with(".: trailing"));
+    }
+
+    #[test]
+    fn a_policy_on_record_is_read_without_what_a_later_version_has_added() {
+        let text = r#"{"pool":"a","grace":{"seconds":3},"leave":{"mode":"detach","grace":3},
+            "volumes":[{"name":"d","device":"/dev/sdf","grace":3,"template":{"sizeGiB":1,"grace":3}}]}"#;
+        assert!(refusal(text).starts_with("grace: unknown field `grace`"));
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(policy.leave.mode, LeaveMode::Detach);
+        assert_eq!(policy.volumes[0].template.as_ref().unwrap().size_gib, 1);
     }
 
     proptest! {

@@ -38,7 +38,7 @@ enum Iops {
 
 /// What a new volume is created like (`CreateVolume`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Template {
     /// `VolumeType`.
     #[serde(rename = "type", default = "default_volume_type")]
