@@ -59,13 +59,13 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let view = reading::read(session, &arguments.groups).await?;
     let mut findings = judge::judge(&view);
     findings.retain(|finding| !arguments.ignore.contains(&finding.code));
-    let unseen = unseen::unseen(&view);
+    let (unseen, enrolled) = (unseen::unseen(&view), render::enrolled(&view));
     let report = Report { findings, unread: view.unread, unseen };
     if arguments.json {
         output::json(&report)?;
     } else {
         output::say(&render::findings(&report.findings))?;
-        output::tell(&render::limits(&report))?;
+        output::tell(&format!("{enrolled}{}", render::limits(&report)))?;
     }
     report.verdict(arguments.strict)
 }

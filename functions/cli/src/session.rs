@@ -29,6 +29,11 @@ impl Session {
         Ok(connect_enrolments(&self.settings).await?)
     }
 
+    /// The lease table, which a deployment is named after.
+    pub(crate) fn table(&self) -> &str {
+        &self.settings.table
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }

@@ -201,7 +201,7 @@ where
         SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
             let chain = chain();
             if chain.contains("credential") {
-                Meaning::Denied(format!("no usable credentials: {chain}"))
+                Meaning::Denied(format!("no usable credentials: {}", cause(error)))
             } else {
                 Meaning::Transient(chain)
             }
@@ -214,6 +214,23 @@ where
         // Timeouts, connections that broke, replies that can't be read, and whatever the SDK adds.
         _ => Meaning::Transient(chain()),
     }
+}
+
+/// What a failure comes from, in the words of whoever has met it first. Profiles that sign in by IAM Identity Center, by a login
+/// session or by a program of their own are not built in, and the SDK tells of that in terms of its own build.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut first = error;
+    while let Some(source) = first.source() {
+        first = source;
+    }
+    let first = first.to_string();
+    if first.contains("cargo feature(s)") {
+        return "the profile signs in by IAM Identity Center, a login session or a program of its own, which is left to the AWS \
+                CLI here. Sign in with it (aws sso login, or aws login), then hand its credentials over: \
+                eval \"$(aws configure export-credentials --profile NAME --format env)\""
+            .to_owned();
+    }
+    first
 }
 
 /// What AWS means by an error reply.

@@ -49,6 +49,18 @@ async fn on_a_good_group_it_is_silent_and_exits_with_zero() -> Result<(), Failur
 }
 
 #[tokio::test]
+async fn where_no_group_is_enrolled_it_says_so_and_exits_with_zero() -> Result<(), Failure> {
+    Trial::tell(options()?, async |trial: &Trial| {
+        let said = stateful_asg(&trial.cloud, &["doctor", "--strict"]).await?.ended(0)?;
+        same("what it found", &said.out.as_str(), &"")?;
+        ensure(said.err.starts_with("no group carries the tag stateful-asg:pool"), || {
+            said.err.clone()
+        })
+    })
+    .await
+}
+
+#[tokio::test]
 async fn every_fault_that_is_planted_is_named() -> Result<(), Failure> {
     let world = Config { speed: SPEED, seed: 1, ..Config::default() };
     let cloud = Cloud::start(Options { world, schedule: None, ..Options::default() }).await?;

@@ -127,3 +127,28 @@ async fn explain_and_history_tell_of_an_instance_its_slot_and_its_volume() -> Re
     })
     .await
 }
+
+#[tokio::test]
+async fn a_profile_that_signs_in_elsewhere_is_told_how_to_hand_its_credentials_over()
+-> Result<(), Failure> {
+    let folder = std::env::temp_dir().join(format!("stateful-asg-profile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let config = folder.join("config");
+    let profile = "[profile corp]\nregion = eu-central-1\nsso_session = corp\nsso_account_id = 123456789012\n\
+                   sso_role_name = Admin\n[sso-session corp]\nsso_region = eu-central-1\n\
+                   sso_start_url = https://corp.awsapps.com/start\n";
+    std::fs::write(&config, profile)?;
+    let output = tokio::process::Command::new(end_to_end::binary("stateful-asg")?)
+        .args(["status", "--profile", "corp"])
+        .env_clear()
+        .env("AWS_CONFIG_FILE", &config)
+        // Nobody listens there, and nobody is asked: the credentials come first.
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .output()
+        .await?;
+    std::fs::remove_dir_all(&folder)?;
+    let told = String::from_utf8(output.stderr)?;
+    says(&told, "aws configure export-credentials --profile NAME --format env")?;
+    ensure(!told.contains("cargo feature"), || told.clone())?;
+    same("exit code", &output.status.code(), &Some(1))
+}

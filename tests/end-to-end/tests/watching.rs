@@ -107,3 +107,24 @@ fn each_alarm_tells_somebody_and_is_on_the_dashboard() -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[test]
+fn each_alarm_has_a_section_in_the_operations_guide_and_no_section_is_left_over()
+-> Result<(), Failure> {
+    let template = load("watch.yaml")?;
+    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    let named = alarms.map(|(_, alarm)| {
+        text(&alarm["AlarmName"]["Fn::Sub"]).replace("${Name}", "### stateful-asg")
+    });
+    let named: BTreeSet<String> = named.collect();
+    let guide = infra::text("infra/operations.md")?;
+    let sections = guide.lines().filter(|line| line.starts_with("### stateful-asg-"));
+    assert_eq!(sections.map(str::to_owned).collect::<BTreeSet<String>>(), named);
+    for section in guide.split("\n### stateful-asg-").skip(1) {
+        for part in ["- **Means** ", "- **Look** ", "- **Do** ", "- **Over** "] {
+            let alarm = section.lines().next().unwrap_or_default();
+            assert!(section.contains(part.trim_end()), "{alarm} has no {part}");
+        }
+    }
+    Ok(())
+}

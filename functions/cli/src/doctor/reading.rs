@@ -47,7 +47,8 @@ pub(crate) async fn read(session: &Session, named: &[GroupName]) -> Result<View,
     unread.sort();
     unread.dedup();
     let (now, hook_prefix) = (session.now(), session.hook_prefix.clone());
-    Ok(View { now, hook_prefix, groups, pools: read, unread })
+    let table = session.table().to_owned();
+    Ok(View { now, table, hook_prefix, groups, pools: read, unread })
 }
 
 async fn group(

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::finding::Finding;
+use super::view::View;
 use crate::layout;
 
 /// How wide reasons are set. Commands are not broken, so that they can be pasted.
@@ -26,9 +27,21 @@ pub(crate) fn limits(report: &Report) -> String {
     for unread in &report.unread {
         let _ = writeln!(text, "could not be read: {unread}");
     }
-    let unseen: Vec<&str> = report.unseen.iter().map(|unseen| unseen.what.as_str()).collect();
-    let line =
-        format!("not looked at: {}; --json gives the commands that show them", unseen.join(", "));
+    let whats: Vec<&str> = report.unseen.iter().map(|unseen| unseen.what.as_str()).collect();
+    let line = format!("not looked at: {}", whats.join("; "));
     text.push_str(&layout::wrapped(&line, 0, Some(WIDTH)));
+    for unseen in &report.unseen {
+        let _ = writeln!(text, "    $ {}", unseen.look);
+    }
     text
+}
+
+/// That there was nothing to look at, where no group was named.
+pub(crate) fn enrolled(view: &View) -> String {
+    if !view.groups.is_empty() {
+        return String::new();
+    }
+    let line = "no group carries the tag stateful-asg:pool in this account and region, so none is enrolled; name a group to have it \
+                looked at, or see --region and --profile";
+    layout::wrapped(line, 0, Some(WIDTH))
 }

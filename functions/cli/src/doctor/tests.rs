@@ -138,6 +138,7 @@ fn sound() -> View {
     };
     View {
         now: NOW,
+        table: "stateful-asg".to_owned(),
         hook_prefix: "stateful-asg".to_owned(),
         groups: vec![group("cassandra-a")],
         pools: BTreeMap::from([("cassandra".parse().unwrap(), pool)]),
@@ -459,15 +460,34 @@ fn the_exit_code_goes_by_errors_then_by_what_was_not_read_and_by_warnings_if_str
 }
 
 #[test]
-fn what_is_never_looked_at_is_said_the_keys_of_volumes_among_it() {
-    let mut view = sound();
+fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
+    let mut view = View { table: "prod".to_owned(), ..sound() };
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
     volumes(&mut view)[0].like.kms_key_id = Some(key.to_owned());
     let unseen = unseen::unseen(&view);
-    assert!(unseen.iter().any(|it| it.what == "dead letters"));
-    let last = unseen.last().unwrap();
-    assert_eq!(last.look, format!("aws kms get-key-policy --key-id {key} --policy-name default"));
     let report = Report { findings: Vec::new(), unread: vec!["hooks: refused".to_owned()], unseen };
     let text = render::limits(&report);
     assert!(text.starts_with("could not be read: hooks: refused\nnot looked at: "), "{text}");
+    for (what, command) in [
+        ("event rules, their targets", "aws events list-rules --name-prefix prod- "),
+        ("permissions", "aws lambda get-policy --function-name prod-lifecycle "),
+        ("concurrency", "aws lambda get-function-concurrency --function-name prod-reconcile"),
+        ("dead letters", "--queue-name prod-undelivered "),
+        ("quotas", "aws service-quotas list-service-quotas --service-code ebs "),
+        (key, &format!("aws kms describe-key --key-id {key} ")),
+        (key, &format!("aws kms get-key-policy --key-id {key} ")),
+    ] {
+        assert!(text.contains(what), "{what}: {text}");
+        let commands = text.lines().filter_map(|line| line.strip_prefix("    $ "));
+        assert_eq!(commands.filter(|line| line.contains(command)).count(), 1, "{command}: {text}");
+    }
+}
+
+#[test]
+fn that_no_group_is_enrolled_is_said_where_none_was_named() {
+    let none = View { groups: Vec::new(), pools: BTreeMap::new(), ..sound() };
+    let report = Report { findings: judge::judge(&none), unread: Vec::new(), unseen: Vec::new() };
+    assert!(report.verdict(true).is_ok());
+    assert!(render::enrolled(&none).starts_with("no group carries the tag stateful-asg:pool"));
+    assert_eq!(render::enrolled(&sound()), "");
 }

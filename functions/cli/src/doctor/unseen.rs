@@ -1,5 +1,5 @@
-//! What doctor never looks at, because no read of it tells, or none that it has: said each time, with the command that shows
-//! it.
+//! What doctor never looks at, because it is none of what the functions themselves call: said each time, with the command that
+//! shows it, for the names that `make deploy` gives.
 
 use std::collections::BTreeSet;
 
@@ -18,23 +18,54 @@ pub(crate) struct Unseen {
 
 /// What was not looked at, for what was.
 pub(crate) fn unseen(view: &View) -> Vec<Unseen> {
-    let always = [
-        (
-            "the event rules and their targets",
-            "aws events list-rule-names-by-target --target-arn LIFECYCLE_FUNCTION_ARN",
+    let stack = &view.table;
+    let seen = |what: &str, look: String| Unseen { what: what.to_owned(), look };
+    let mut all = vec![
+        seen(
+            "the event rules, their targets and whether they are enabled",
+            format!(
+                "aws events list-rules --name-prefix {stack}- --query 'Rules[].[Name,State]' --output text"
+            ),
         ),
-        (
+        seen(
+            "the functions' permissions to be invoked",
+            format!(
+                "aws lambda get-policy --function-name {stack}-lifecycle --query Policy --output text    # and {stack}-reconcile"
+            ),
+        ),
+        seen(
+            "their reserved concurrency",
+            format!(
+                "aws lambda get-function-concurrency --function-name {stack}-reconcile    # and {stack}-lifecycle"
+            ),
+        ),
+        seen(
             "dead letters",
-            "aws sqs get-queue-attributes --queue-url QUEUE_URL --attribute-names ApproximateNumberOfMessages",
+            format!(
+                "aws sqs get-queue-attributes --attribute-names ApproximateNumberOfMessages --queue-url \"$(aws sqs get-queue-url \
+                 --queue-name {stack}-undelivered --query QueueUrl --output text)\"    # and {stack}-failed"
+            ),
         ),
-        ("the account's EBS quotas", "aws service-quotas list-service-quotas --service-code ebs"),
+        seen(
+            "the account's quotas of EBS and Lambda",
+            "aws service-quotas list-service-quotas --service-code ebs --query 'Quotas[].[QuotaName,Value]' --output text    # and lambda"
+                .to_owned(),
+        ),
     ];
-    let always = always.map(|(what, look)| Unseen { what: what.to_owned(), look: look.to_owned() });
-    let keys = keys(view).into_iter().map(|key| Unseen {
-        what: format!("whether the functions may use KMS key {key}"),
-        look: format!("aws kms get-key-policy --key-id {} --policy-name default", mend::word(&key)),
-    });
-    always.into_iter().chain(keys).collect()
+    for key in keys(view) {
+        let id = mend::word(&key);
+        all.push(seen(
+            &format!("whether KMS key {key} is enabled"),
+            format!(
+                "aws kms describe-key --key-id {id} --query KeyMetadata.KeyState --output text"
+            ),
+        ));
+        all.push(seen(
+            "whether its policy lets the functions use it",
+            format!("aws kms get-key-policy --key-id {id} --policy-name default --output text"),
+        ));
+    }
+    all
 }
 
 /// The keys of the pools' volumes, and those that policies name.

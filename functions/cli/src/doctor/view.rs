@@ -15,6 +15,8 @@ use volume_pool_aws::enrolment::{GroupSettings, HookSettings, Template};
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     pub(crate) now: Timestamp,
+    /// The lease table: what `make deploy` names everything after.
+    pub(crate) table: String,
     /// What the names of our hooks begin with.
     pub(crate) hook_prefix: String,
     pub(crate) groups: Vec<Group>,
