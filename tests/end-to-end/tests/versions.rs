@@ -14,7 +14,7 @@ use local_cloud::cloud::Notice;
 use tokio::sync::broadcast::error::RecvError;
 use volume_pool::record::SCHEMA;
 
-use shared::group::ZONE;
+use shared::group::{ZONE, members};
 use shared::trial::{TABLE, Trial, options};
 use shared::{Failure, checks, ensure, same};
 
@@ -137,9 +137,7 @@ impl Neighbour {
                 trial.replace_one().await?;
                 same("slots", &checks::pairs(&trial.records().await?), &before)?;
                 trial.want(0).await?;
-                trial
-                    .wait("the group to be empty", |world| checks::serving(world).is_empty())
-                    .await?;
+                trial.wait("the group to be empty", |world| members(world).is_empty()).await?;
                 trial.settle().await
             };
             let written = self.beside(trial, story).await?;
