@@ -61,18 +61,16 @@ async fn launching(session: &Session, holder: &InstanceId, slot: &Slot) -> Resul
     let claim = records::claim(session, holder).await?;
     let member = session.ports.actions.group_instance(holder).await?;
     let waits = member.is_some_and(|member| member.state == LifecycleState::PendingWait);
-    match claim.filter(|claim| waits && granted(session, slot, Some(claim)).is_some()) {
-        Some(claim) => Ok(claim),
-        None => {
-            let (id, pool) = (&slot.id, &slot.id.pool);
-            Err(Failure::Refused(format!(
-                "slot {id} is held by {holder}, whose launch is completed or being completed just now: nobody may begin to format \
-                 what an instance has in service. To format it there by hand is yours to decide; or have the slot come free: \
-                 stateful-asg pause {pool}, have {holder} terminated by way of its group, run this again once the slot is free, \
-                 stateful-asg resume {pool}"
-            )))
-        }
+    if let Some(claim) = claim.filter(|it| waits && granted(session, slot, Some(it)).is_some()) {
+        return Ok(claim);
     }
+    let (id, pool) = (&slot.id, &slot.id.pool);
+    Err(Failure::Refused(format!(
+        "slot {id} is held by {holder}, whose launch is completed or being completed just now: nobody may begin to format what an \
+         instance has in service. To format it there by hand is yours to decide; or have the slot come free: \
+         stateful-asg pause {pool}, have {holder} terminated by way of its group, run this again once the slot is free, \
+         stateful-asg resume {pool}"
+    )))
 }
 
 /// Whatever the instance, what keeps the slot from being formatted ever, or now.
