@@ -6,23 +6,33 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-core broken deny bench build instance instance-test deploy destroy
+.PHONY: help demo demo-disk test check check-core broken deny bench build instance instance-test deploy destroy
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-
-demo: ## Watch a group of three lose an instance and get it back with the same volume
-	@if ! ls -d "$(TARGET)"/debug/deps/libaws_sdk_ec2-*.rlib >/dev/null 2>&1; then \
+# What a first build says, so that nobody takes it for stuck.
+define first_build
+@if ! ls -d "$(TARGET)"/debug/deps/libaws_sdk_ec2-*.rlib >/dev/null 2>&1; then \
 		echo 'Building. The first build takes some minutes (about 5 on two cores) and a few GB of memory: the functions'; \
 		echo 'talk to AWS through its official SDK, and the EC2 part alone (aws-sdk-ec2) is over a million lines of'; \
 		echo 'generated code, some 760 operations in one crate, compiled in one piece: the counter below stands still'; \
 		echo 'at it for a while. Later builds take seconds.'; \
 	fi
+endef
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Watch a group of three lose an instance and get it back with the same volume
+	$(first_build)
 	$(CARGO) build --workspace --bins --locked
 	"$(TARGET)/debug/demo"
+
+demo-disk: ## The same over real disks: data is written, power fails, and the replacement reads it (Linux, root, loop devices)
+	$(first_build)
+	$(CARGO) build --workspace --bins --locked
+	"$(TARGET)/debug/demo-disk"
 
 test: ## Run every test, on loopback only, no AWS account needed
 	$(CARGO) build --workspace --bins --locked

@@ -1,6 +1,9 @@
 //! An AWS account as a user of it sees it: SDK clients, and the few calls that a stateful group takes. The demo and
 //! the end-to-end tests are written on it, so that they run against local-cloud or any other endpoint.
 
+pub mod host;
+pub mod timeline;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;

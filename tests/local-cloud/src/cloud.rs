@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod engine;
+mod images;
 mod options;
 pub(crate) mod recent;
 pub(crate) mod router;
@@ -37,6 +38,7 @@ use crate::server::{self, Doors};
 use crate::world::{CloudEvent, World};
 use clock::WallClock;
 use engine::Engine;
+use images::Images;
 use router::Router;
 
 /// The lease table's definition: the one that the functions' own crate has, which can't be depended on without the SDK.
@@ -85,7 +87,8 @@ impl Cloud {
         let lambda = Arc::new(Lambda::new(options.functions(), place, seed, Arc::clone(&reporter)));
         let router = Router::new(Arc::clone(&lambda), options.hook_prefix.clone());
         let world = World::new(options.world.clone(), reporter.clock.now());
-        let engine = Arc::new(Engine::new(world, router, Arc::clone(&reporter)));
+        let images = options.images.clone().map(Images::start).transpose()?;
+        let engine = Arc::new(Engine::new(world, router, Arc::clone(&reporter), images));
         let doors = Arc::new(Doors::new(Arc::clone(&engine), lambda, dynamo));
 
         let stop = watch::Sender::new(false);
@@ -142,6 +145,11 @@ impl Cloud {
     /// The database behind DynamoDB, to look into.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Starts the instance metadata service of an instance, on a free loopback port, and gives its URL. It ends with this cloud.
+    pub async fn serve_metadata(&self, instance: &str) -> std::io::Result<String> {
+        server::metadata::start(&self.doors, instance).await.map(endpoint)
     }
 
     /// Hears of everything that happens from now on.

@@ -50,6 +50,9 @@ struct Serve {
     /// Where ids and durations are drawn from: the same seed draws the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Back each volume with a sparse image file in this directory, which must be empty [default: volumes have no contents].
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
     /// Print each event, as EventBridge would deliver it, as a line of JSON on standard output: for a bus elsewhere.
     #[arg(long)]
     print_events: bool,
@@ -94,9 +97,10 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(serve: Serve) -> Result<Cloud, StartError> {
-    let Serve { listen, lifecycle, reconcile, speed, seed, print_events: _ } = serve;
+    let Serve { listen, lifecycle, reconcile, speed, seed, images, print_events: _ } = serve;
     let world = Config { speed, seed, ..Config::default() };
-    Cloud::start(Options { listen, lifecycle, reconcile, world, ..Options::default() }).await
+    let options = Options { listen, lifecycle, reconcile, world, images, ..Options::default() };
+    Cloud::start(options).await
 }
 
 /// Prints what to paste into a shell.

@@ -8,6 +8,7 @@ mod body;
 pub(crate) mod calls;
 pub(crate) mod dynamo;
 pub(crate) mod faults;
+pub(crate) mod metadata;
 mod refusal;
 mod runtime_api;
 mod target;
@@ -60,6 +61,8 @@ pub(crate) struct Doors {
     pub(crate) faults: Faults,
     /// Calls under way: like AWS's, they have their effect even if the caller hangs up.
     under_way: Tasks,
+    /// The metadata services of instances.
+    metadata: Tasks,
 }
 
 /// The connection is closed without an answer, on purpose.
@@ -108,12 +111,14 @@ async fn converse(stream: TcpStream, doors: Arc<Doors>) {
 
 impl Doors {
     pub(crate) fn new(engine: Arc<Engine>, lambda: Arc<Lambda>, dynamo: Dynamo) -> Self {
-        let (calls, faults, under_way) = (CallLog::new(), Faults::default(), Tasks::new());
-        Self { engine, lambda, dynamo, calls, faults, under_way }
+        let (calls, faults) = (CallLog::new(), Faults::default());
+        let (under_way, metadata) = (Tasks::new(), Tasks::new());
+        Self { engine, lambda, dynamo, calls, faults, under_way, metadata }
     }
 
-    /// Ends the calls that are under way.
+    /// Ends the calls that are under way, and the metadata services.
     pub(crate) async fn shut_down(&self) {
+        self.metadata.abort().await;
         self.under_way.abort().await;
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use volume_pool::Timestamp;
 
+use super::images::Images;
 use super::router::Router;
 use crate::lambda::{Notice, Reporter};
 use crate::world::World;
@@ -22,11 +23,17 @@ pub(crate) struct Engine {
     pub(crate) reporter: Arc<Reporter>,
     /// Tells the driver that what is due may have changed.
     touched: Notify,
+    images: Option<Images>,
 }
 
 impl Engine {
-    pub(crate) fn new(world: World, router: Router, reporter: Arc<Reporter>) -> Self {
-        Self { world: Mutex::new(world), router, reporter, touched: Notify::new() }
+    pub(crate) fn new(
+        world: World,
+        router: Router,
+        reporter: Arc<Reporter>,
+        images: Option<Images>,
+    ) -> Self {
+        Self { world: Mutex::new(world), router, reporter, touched: Notify::new(), images }
     }
 
     /// The time now.
@@ -69,6 +76,9 @@ impl Engine {
             let mut world = self.lock();
             world.advance(self.now());
             let result = work(&mut world);
+            if let Some(images) = &self.images {
+                images.follow(&world);
+            }
             // Under the lock, so that events and happenings leave in the order in which they came about.
             for happening in world.drain_happenings() {
                 self.reporter.tell(Notice::Happening(happening));

@@ -40,6 +40,9 @@ pub struct Options {
     pub table: String,
     /// How long DynamoDB takes over each request, beside what it takes anyway. Speed does not shorten it.
     pub dynamodb_delay: Duration,
+    /// A directory for the volumes' contents: each is a sparse file there, as large as the volume, as long as there is the
+    /// volume. Made where it is missing; empty otherwise. None: volumes have no contents.
+    pub images: Option<PathBuf>,
     /// More environment variables for the functions.
     pub env: BTreeMap<String, String>,
 }
@@ -59,6 +62,7 @@ impl Default for Options {
             hook_prefix: "stateful-asg".to_owned(),
             table: "stateful-asg".to_owned(),
             dynamodb_delay: Duration::ZERO,
+            images: None,
             env: BTreeMap::new(),
         }
     }
@@ -99,6 +103,18 @@ pub enum StartError {
     /// A file is there, but it cannot be run.
     #[error("{} is not an executable file", .0.display())]
     NotExecutable(PathBuf),
+    /// There is no place for the volumes' contents.
+    #[error("{} can not hold the volumes' images", directory.display())]
+    Images {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What lies in the directory would be taken for the contents of new volumes.
+    #[error("{} is to hold the volumes' images, and is not empty", .0.display())]
+    ImagesNotEmpty(PathBuf),
     /// DynamoDB could not be started.
     #[error("DynamoDB could not be started")]
     Dynamo(#[from] DynamoError),

@@ -7,7 +7,7 @@ use super::World;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
-use super::launches::Market;
+use super::launches::{Market, MetadataTags};
 use super::tags::Tags;
 
 /// The state of an instance (`InstanceState`).
@@ -107,6 +107,8 @@ pub struct Instance {
     pub launched_at: Timestamp,
     /// Its tags.
     pub tags: Tags,
+    /// Whether its metadata service gives them.
+    pub metadata_tags: MetadataTags,
     /// Rises at every change of state, so that what was scheduled before it is void.
     pub(super) generation: u64,
 }

@@ -249,6 +249,7 @@ impl World {
             termination_protected: false,
             launched_at: self.now,
             tags: specification.instance_tags.clone(),
+            metadata_tags: specification.metadata_tags.unwrap_or(MetadataTags::Disabled),
             generation: 0,
         };
         self.instances.insert(&id, instance, self.now);

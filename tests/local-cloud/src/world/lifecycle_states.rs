@@ -1,6 +1,8 @@
 //! Where an instance can stand in its group, and what that means: whether it counts towards capacity, whether it
 //! sits in the warm pool, whether it is on its way out.
 
+use super::warm_pools::PoolState;
+
 /// Where an instance stands in its group (`LifecycleState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleState {
@@ -135,6 +137,35 @@ impl LifecycleState {
     /// Whether `DescribeWarmPool` lists the instance, and not its group.
     pub fn is_listed_in_warm_pool(self) -> bool {
         self.as_str().starts_with("Warmed:")
+    }
+
+    /// The state that the instance's metadata service says it is going to (EC2 Auto Scaling User Guide, "Retrieve the target
+    /// lifecycle state through instance metadata"), in a group whose warm pool keeps its instances so.
+    pub fn target(self, pool: PoolState) -> &'static str {
+        match self {
+            Self::Pending | Self::PendingWait | Self::PendingProceed | Self::InService => {
+                "InService"
+            }
+            Self::Terminating
+            | Self::TerminatingWait
+            | Self::TerminatingProceed
+            | Self::TerminatingRetained => "Terminated",
+            Self::EnteringStandby | Self::Standby => "Standby",
+            Self::Detaching => "Detached",
+            Self::WarmedPending | Self::WarmedPendingWait | Self::WarmedPendingProceed => {
+                match pool {
+                    PoolState::Stopped => "Warmed:Stopped",
+                    PoolState::Running => "Warmed:Running",
+                }
+            }
+            Self::WarmedStopped => "Warmed:Stopped",
+            Self::WarmedRunning => "Warmed:Running",
+            Self::WarmedPendingRetained
+            | Self::WarmedTerminating
+            | Self::WarmedTerminatingWait
+            | Self::WarmedTerminatingProceed
+            | Self::WarmedTerminatingRetained => "Warmed:Terminated",
+        }
     }
 
     /// The state in which hooks are waited for that run from this one.

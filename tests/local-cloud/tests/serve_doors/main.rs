@@ -13,7 +13,9 @@ mod command;
 mod faults;
 mod function;
 mod http;
+mod images;
 mod lambda;
+mod metadata;
 
 use std::time::Duration;
 
