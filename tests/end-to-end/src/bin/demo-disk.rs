@@ -134,7 +134,7 @@ impl Story {
         let volume = self.held_by(&victim).await?.volume;
         self.host.cut(&self.cloud, &victim).await?;
         self.cloud.with_world(|world| world.fail_instance(&victim))?;
-        let replacement = self.successor(&[victim.clone()]).await?;
+        let replacement = self.successor(std::slice::from_ref(&victim)).await?;
         self.until("the replacement's workload", |it| it.workloads().contains(&replacement))
             .await?;
         self.found(&replacement, &format!("written on {victim}"))?;
