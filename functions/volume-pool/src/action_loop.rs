@@ -5,14 +5,16 @@
 //!
 //! What it must keep to (each was a flaw found by model checking):
 //! - records, then EC2 and Auto Scaling, then the same records again; another version in between, and it starts over;
-//! - every write is conditional on the version first read;
+//! - every write is conditional on the version first read, so that it is a read of what it changes (see [`foresight`]);
 //! - nothing is written and nothing in AWS changed for an instance without its guard;
 //! - the guard is given up only if nobody asked for another look.
 
 mod acting;
+mod foresight;
 mod observing;
 mod resting;
 
+use crate::action::Transition;
 use crate::allowance::Allowance;
 use crate::answers::Answers;
 use crate::decide::{Effect, Look, Observation, Subject};
@@ -23,6 +25,7 @@ use crate::report::Journal;
 use crate::request::{Ending, Request, Response};
 use crate::time::Timestamp;
 use crate::transition::{Rest, Transaction};
+use observing::taken_group;
 
 /// The loop for one instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -107,7 +110,12 @@ impl ActionLoop {
     /// The first request.
     pub fn start(&mut self) -> Request {
         self.state = State::ReadClaim;
-        Request::Read { keys: vec![Key::Claim(self.subject.instance.clone())], lists: Vec::new() }
+        let mut keys = vec![Key::Claim(self.subject.instance.clone())];
+        // What a launch joins the queue by is read at once.
+        let event = self.subject.event.as_ref().map(|event| &event.action);
+        let launch = event.filter(|action| action.transition == Transition::Launching);
+        keys.extend(launch.map(|action| Key::Group(action.group.clone())));
+        Request::Read { keys, lists: Vec::new() }
     }
 
     /// The next request, after the answer to the last one.
@@ -119,6 +127,7 @@ impl ActionLoop {
         match (state, response) {
             (State::ReadClaim, Response::Records(mut records, _)) => {
                 self.claim = self.taken_claim(&mut records);
+                self.seen.group = taken_group(&records);
                 if self.giving_up { self.give_up() } else { self.begin(now) }
             }
             (State::TakeGuard(transaction), Response::Committed(commit)) => match commit {
@@ -140,11 +149,11 @@ impl ActionLoop {
             (State::Describing, Response::Described(described)) => {
                 self.seen.answers.contradicted_by(&described);
                 self.seen.described = described;
-                self.reread()
+                self.reread_if_needed(now)
             }
             (State::Looking(look), response) => {
                 if self.looked(&look, response) {
-                    self.reread()
+                    self.reread_if_needed(now)
                 } else {
                     self.start_over(now)
                 }

@@ -91,6 +91,10 @@ pub struct Observation {
     pub answers: Answers,
 }
 
+/// How many looks in one run what takes EC2 seconds gets, an attachment or a detachment, before it is left to whoever comes
+/// next: some ten seconds, the first looks close to each other.
+const LOOKS: u32 = 26;
+
 /// One step, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decision {
@@ -320,8 +324,12 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
 }
 
 fn look_again(seen: &Observation, reason: Reason) -> Decision {
-    const LOOKS: u32 = 12;
-    if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
+    const FEW_LOOKS: u32 = 12;
+    if seen.answers.polls < FEW_LOOKS {
+        decision(Step::Poll, reason)
+    } else {
+        rest(true, None, reason)
+    }
 }
 
 /// The policy that the instance goes by.

@@ -100,6 +100,12 @@ impl Transaction {
         self.writes.iter().filter(new).count()
     }
 
+    /// Whether it counts something in a group's record.
+    pub(crate) fn counts(&self) -> bool {
+        let group = |write: &Write| matches!(write, Write::Put(Record::Group(_), _));
+        self.writes.iter().any(group)
+    }
+
     pub(crate) fn waking(mut self, place: Place) -> Self {
         self.wakes = Some(place);
         self

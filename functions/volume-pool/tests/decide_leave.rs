@@ -201,7 +201,7 @@ fn an_announced_stop_that_the_describe_does_not_show_yet_is_polled_for() {
     situation.subject.hint = Some(InstanceState::Stopped);
     situation.runs_as(InstanceState::Stopping);
     situation.gives(&Step::Poll, &Reason::Stopping);
-    situation.seen.answers.polls = 22;
+    situation.seen.answers.polls = 26;
     situation.rests(Some(terminate_action()), &Reason::Stopping);
 }
 
@@ -244,7 +244,7 @@ fn a_detachment_that_hangs_is_left_to_events_with_the_slot_still_releasing() {
         let mut situation = Situation::leaving(LeaveMode::Detach);
         situation.show(on(1, 1, state));
         situation.gives(&Step::Poll, &Reason::Detaching { volume: volume(1) });
-        situation.seen.answers.polls = 22;
+        situation.seen.answers.polls = 26;
         situation.rests(Some(terminate_action()), &Reason::Detaching { volume: volume(1) });
     }
 }

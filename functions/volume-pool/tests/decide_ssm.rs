@@ -132,7 +132,7 @@ fn what_may_have_been_sent_before_is_looked_for_by_its_comment_and_sent_again_on
     situation.gives(&Step::Poll, &unknown);
     situation.subject.found = Some(Found::WorkLeft);
     situation.gives(&Step::Poll, &unknown);
-    situation.seen.answers.polls = 22;
+    situation.seen.answers.polls = 26;
     situation.gives_effect(run(), &Reason::RunDocument { document: document() });
     for status in [CommandStatus::UnderWay, CommandStatus::Succeeded] {
         let shown = showing(&situation, status);
@@ -350,7 +350,7 @@ fn a_release_that_begins_forgets_the_command_of_an_earlier_one() {
 fn a_detachment_that_hangs_after_the_success_is_left_to_the_termination_in_time() {
     let mut situation = unmounted();
     situation.show(on(1, 1, AttachmentState::Busy));
-    situation.seen.answers.polls = 22;
+    situation.seen.answers.polls = 26;
     let detaching = Reason::Detaching { volume: volume(1) };
     situation.rests(Some(terminate_action()), &detaching);
     situation.policy_mut().leave.seconds = 10;

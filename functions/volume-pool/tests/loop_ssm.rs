@@ -95,13 +95,11 @@ fn a_termination_goes_announcement_command_success_confirmation_detachment_relea
             "read claim+group+pool+slot",
             "DetachVolume 1",
             "describe",
-            "read claim+group+pool+slot",
             "pause",
             "describe",
             "read claim+group+pool+slot",
             "DetachVolume 1",
             "describe",
-            "read claim+group+pool+slot",
             "commit release",
             "serve",
             "describe",
@@ -197,7 +195,7 @@ fn a_command_that_was_never_sent_is_sent_by_the_next_run_once_it_has_looked_long
     run.until("SendCommand");
     let mut run = next("later", run.world);
     run.until("SendCommand");
-    assert_eq!(run.only(&["look at the command"]).len(), 23);
+    assert_eq!(run.only(&["look at the command"]).len(), 27);
     run.step();
     assert_eq!(run.world.commands.len(), 1);
     assert_eq!(run.world.commands[0].0, run.world.claim(1).command.clone().unwrap().comment);

@@ -114,6 +114,8 @@ impl ActionLoop {
                         self.wakes = Some(place);
                         self.read_slot()
                     }
+                    // What EC2 and Auto Scaling have shown just now, between the guard and this, holds for the queue too.
+                    None if transaction.name == "enqueue" => self.reread(),
                     None => self.read_slot(),
                 }
             }
@@ -134,6 +136,7 @@ impl ActionLoop {
             }
         }
         let completes = matches!(effect, Effect::Complete(..)) && answer.is_ok();
+        let done = answer.is_ok().then(|| effect.clone());
         let next = self.seen.answers.note(effect, answer, now);
         if completes {
             // The lease was confirmed before the answer: nothing more to look at, unless a slot is still to be released.
@@ -143,6 +146,7 @@ impl ActionLoop {
             return self.prepare_rest(leaving, None, why);
         }
         match next {
+            Next::Observe if done.is_some_and(|done| self.tags_next(&done, now)) => self.act(now),
             Next::ObserveLater => self.pause(After::Observe),
             Next::Observe => self.describe(),
         }

@@ -9,7 +9,7 @@ use crate::event::LifecycleEvent;
 use crate::ids::GroupName;
 use crate::observation::Volume;
 use crate::policy::{Mode, Policy};
-use crate::record::{Claim, Guard, HeldMark, Key, List, Phase, Record, Slot};
+use crate::record::{Claim, Group, Guard, HeldMark, Key, List, Phase, Record, Slot};
 use crate::request::{Ending, Request, Response};
 use crate::time::Timestamp;
 use crate::transition;
@@ -205,10 +205,7 @@ impl ActionLoop {
         self.seen.rebuilding = rebuilding.map(|pool| pool.name.clone());
         self.seen.zone =
             queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
-        self.seen.group = records.values().find_map(|record| match record {
-            Record::Group(group) => Some(group.clone()),
-            _ => None,
-        });
+        self.seen.group = taken_group(&records);
         if let Some(candidates) = &mut self.seen.candidates {
             candidates.note(records);
         }
@@ -229,6 +226,13 @@ impl ActionLoop {
             Some(_) | None => None,
         }
     }
+}
+
+pub(super) fn taken_group(records: &BTreeMap<Key, Record>) -> Option<Group> {
+    records.values().find_map(|record| match record {
+        Record::Group(group) => Some(group.clone()),
+        _ => None,
+    })
 }
 
 fn held(lists: Vec<Vec<Record>>) -> Vec<HeldMark> {

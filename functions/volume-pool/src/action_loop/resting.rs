@@ -16,10 +16,10 @@ use crate::transition::{self, Rest};
 /// How often the loop starts over, after lost races or failed calls, before it leaves the rest to a later run.
 const MOST_RESTARTS: u32 = 24;
 /// The first pause of a series, and the longest; each is half as long again as the one before.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(180);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How many looks follow each other at the shortest pause: attachments take 1 to 4 s, and a node that is down waits.
-const QUICK_LOOKS: u32 = 16;
+const QUICK_LOOKS: u32 = 20;
 
 impl ActionLoop {
     /// Ends this run: keeps the action alive if it must wait, then gives the guard up.

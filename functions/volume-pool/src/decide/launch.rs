@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::grow::Waiter;
 use super::{
-    Alarm, Decision, Effect, Observation, OpenAction, Reason, Step, Subject, choose, commit,
+    Alarm, Decision, Effect, LOOKS, Observation, OpenAction, Reason, Step, Subject, choose, commit,
     complete, decision, effect, give_up, grow, join, leave, open_action, rest, running, timeout,
 };
 use crate::action::{Action, ActionResult, GiveUp, Transition};
@@ -274,7 +274,6 @@ fn take_off(seen: &Observation, volume: VolumeId, reason: Reason) -> Decision {
 
 /// Something is under way at EC2 that takes seconds: look a few times, then leave it to whoever comes next.
 pub(super) fn look(seen: &Observation, reason: Reason) -> Decision {
-    const LOOKS: u32 = 22;
     if seen.answers.polls < LOOKS { decision(Step::Poll, reason) } else { rest(true, None, reason) }
 }
 
@@ -435,14 +434,14 @@ fn missing_tags(
 /// Nothing can be done at this moment: a few more looks, then someone comes back. What an event has announced is
 /// worth looking for; an instance that is just starting is not, the event `running` brings it up again.
 fn wait(subject: &Subject, seen: &Observation, action: &Action, reason: Reason) -> Decision {
-    const LOOKS: u32 = 8;
+    const FEW_LOOKS: u32 = 8;
     let starting = seen
         .described
         .instance
         .as_ref()
         .is_some_and(|instance| instance.state == InstanceState::Pending)
         && subject.hint != Some(InstanceState::Running);
-    if seen.answers.polls < LOOKS && !starting {
+    if seen.answers.polls < FEW_LOOKS && !starting {
         decision(Step::Poll, reason)
     } else {
         rest(true, Some(action.clone()), reason)

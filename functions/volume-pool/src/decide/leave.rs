@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::waiting::{action_by_hook, awaited, goes_back};
 use super::{
-    Alarm, Decision, Effect, Look, Observation, OpenAction, Reason, Step, Subject, commit,
+    Alarm, Decision, Effect, LOOKS, Look, Observation, OpenAction, Reason, Step, Subject, commit,
     complete, decision, effect, forgotten, give_up, grow, hold, look_again, open_action, rest,
 };
 use crate::action::GiveUp;
@@ -22,8 +22,6 @@ use crate::record::{Claim, Phase, Slot};
 use crate::time::Timestamp;
 use crate::transition;
 
-/// How many looks a volume gets to be detached before someone comes back to it.
-const LOOKS: u32 = 22;
 /// How often a detachment is asked for in one run.
 const DETACH_TRIES: u32 = 6;
 /// A volume that EC2 has not shown for this long is missing.

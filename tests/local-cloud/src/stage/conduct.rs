@@ -2,6 +2,7 @@
 //! things afterwards does not tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use volume_pool::Timestamp;
 use volume_pool::command::{CommandState, Run};
@@ -10,9 +11,10 @@ use volume_pool::effect::Creation;
 use volume_pool::event::{Action, ActionResult, Transition};
 use volume_pool::ids::{InstanceId, InvocationId, SlotId, VolumeId};
 use volume_pool::observation::tags;
-use volume_pool::policy::{LeaveMode, Mode, Policy};
-use volume_pool::record::{Claim, Phase, SlotState};
+use volume_pool::policy::{LeaveMode, Mode, OnTimeout, Policy};
+use volume_pool::record::{Claim, Phase, Slot, SlotState};
 use volume_pool::request::Request;
+use volume_pool::zone::stale;
 
 use super::safety::{Book, lacking};
 use super::writes::Queue;
@@ -272,7 +274,8 @@ impl Call<'_> {
     }
 
     /// Rule 8: an empty volume is created only with its intent on record, and where no slot with data is free for the
-    /// instance that it is for. What came free after the records were read right before could not be seen.
+    /// instance that it is for. What came free after the records were read right before could not be seen; and whose policy
+    /// prefers an empty volume after a while takes none whose data is too old for it then.
     fn creates(&self, creation: &Creation, was_there: impl Fn(&SlotId) -> bool) -> Option<String> {
         let Some(claim @ Claim { phase: Phase::Creating { place, since, slot, .. }, .. }) =
             self.claim()
@@ -304,11 +307,22 @@ impl Call<'_> {
             .slots
             .values()
             .filter(|slot| slot.state == SlotState::Free && slot.place() == *place)
-            .filter(|slot| was_there(&slot.id));
+            .filter(|slot| was_there(&slot.id) && !self.too_old_by_now(claim, slot));
         let (earlier, free) = (earlier.count(), free.count());
         let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
         (!announced || !named || free > earlier && !made_whole).then(|| {
             format!("rule 8: a volume of {slot} is created for {}: announced {announced}, named {named}, {free} slots free, {earlier} waiters before it", self.instance)
+        })
+    }
+
+    /// Whether the slot's data is too old for the instance, and its policy prefers an empty volume to waiting any longer.
+    fn too_old_by_now(&self, claim: &Claim, slot: &Slot) -> bool {
+        let now = self.world.now();
+        claim.policy.as_ref().is_some_and(|policy| {
+            let patience = Duration::from_secs(u64::from(policy.wait_seconds));
+            policy.on_timeout == OnTimeout::Create
+                && now.since(claim.taken_up()) >= patience
+                && stale(policy.stale_after_hours, slot, now)
         })
     }
 

@@ -22,9 +22,9 @@ use crate::transition;
 
 /// How many looks a command gets to end before an event or reconcile comes back to it.
 const LOOKS: u32 = 8;
-/// How many looks a command gets to show up that may have been sent: some eight seconds. Describes of Systems Manager
+/// How many looks a command gets to show up that may have been sent: some ten seconds. Describes of Systems Manager
 /// lag behind `SendCommand` by a second or so (boto/boto3#2701).
-const LOOKS_IN_DOUBT: u32 = 22;
+const LOOKS_IN_DOUBT: u32 = super::LOOKS;
 /// The least `TimeoutSeconds` that `SendCommand` takes.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(30);
 
