@@ -5,12 +5,11 @@
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Stdio;
 
 use end_to_end::{GroupPlan, binary};
 use local_cloud::cloud::{
-    Cloud, GivenUp, InvocationReport, LIFECYCLE, LogLine, Options, Outcome, RECONCILE,
+    Cloud, GivenUp, InvocationReport, LIFECYCLE, LogLine, Outcome, RECONCILE,
 };
 use local_cloud::world::{HookSpecification, LifecycleState, VolumeState};
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ use tokio::time::timeout;
 
 use shared::group::{HEARTBEAT_SECONDS, POOL, ZONE, leaving_by, members};
 use shared::logs::{parsed, with_message};
-use shared::trial::{LIMIT, Trial, options};
+use shared::trial::{LIMIT, Trial, options, without};
 use shared::{Failure, checks, ensure, problem, same};
 
 /// A request id that no invocation has.
@@ -90,20 +89,6 @@ async fn a_function_with_a_bad_operation_timeout_does_not_start_and_names_the_ra
 async fn a_function_without_a_region_does_not_start_and_names_the_variable() -> Result<(), Failure>
 {
     neither_starts(&[("STATEFUL_ASG_TABLE", "leases")], &["AWS_REGION"]).await
-}
-
-/// The functions without something, in a cloud that has everything else.
-fn without(what: &str) -> Result<Options, Failure> {
-    let mut options = options()?;
-    let functions = options.lifecycle.as_deref().and_then(Path::parent);
-    let functions = functions.ok_or("the functions are in no folder")?.display().to_string();
-    options.env.insert("FUNCTIONS".to_owned(), functions);
-    options.env.insert("WITHOUT".to_owned(), what.to_owned());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shared/crippled-function.sh");
-    (options.lifecycle, options.reconcile) = (Some(script.clone()), Some(script));
-    // Each event is tried three times, at once.
-    options.retry_delays.fill(std::time::Duration::ZERO);
-    Ok(options)
 }
 
 /// One volume and one launch of a group whose launch hook carries this.
@@ -196,6 +181,8 @@ async fn without_a_region_the_launch_is_held_and_the_variable_named() -> Result<
 async fn without_the_table_the_launch_is_held_and_the_table_named() -> Result<(), Failure> {
     let mut options = options()?;
     options.table = "leases-of-nobody".to_owned();
+    // The deployment's policy is for the deployment's table.
+    options.policy = None;
     options.retry_delays.fill(std::time::Duration::ZERO);
     Trial::tell(options, async |trial: &Trial| {
         let delete = trial.account.dynamodb.delete_table();

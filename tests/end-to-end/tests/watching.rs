@@ -3,28 +3,24 @@
 use std::collections::BTreeSet;
 
 use end_to_end::Failure;
+use infra::alarms::Query;
 use infra::template::{load, resources};
 use serde_json::Value;
 use volume_pool_aws::metrics::{FUNCTION, NAMES, NAMESPACE};
 
+/// The metrics of Lambda that the dashboard may show, by the dimension `FunctionName` (AWS Lambda Developer Guide, "Types of metrics
+/// for Lambda functions").
+const OF_LAMBDA: [&str; 5] =
+    ["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"];
+
 /// A metric, and the names of the dimensions that it is looked up by.
 type Reference = (String, Vec<String>);
 
-/// A query of Metrics Insights, as in `SELECT SUM(Name) FROM SCHEMA("StatefulAsg", "Pool", "Zone")`.
-fn queried(query: &str) -> Result<Reference, Failure> {
-    let wrong = || format!("not a query of {NAMESPACE}: {query}");
-    let (_, rest) = query.split_once('(').ok_or_else(wrong)?;
-    let (name, rest) = rest.split_once(") FROM SCHEMA(").ok_or_else(wrong)?;
-    let (schema, grouped) = rest.split_once(')').ok_or_else(wrong)?;
-    let mut schema = schema.split(", ").map(|name| name.trim_matches('"').to_owned());
-    if schema.next().as_deref() != Some(NAMESPACE) {
-        return Err(wrong().into());
-    }
-    let dimensions: Vec<String> = schema.collect();
-    for by in grouped.trim_start_matches(" GROUP BY ").split(", ").filter(|by| !by.is_empty()) {
-        assert!(dimensions.iter().any(|dimension| dimension == by), "{query}");
-    }
-    Ok((name.to_owned(), dimensions))
+/// What a query of Metrics Insights looks at.
+fn queried(text: &str) -> Result<Reference, Failure> {
+    let query = Query::parse(text)?;
+    assert_eq!(query.namespace, NAMESPACE, "{text}");
+    Ok((query.metric, query.schema))
 }
 
 /// The values of the dimension `Function` that there are.
@@ -71,7 +67,12 @@ fn of_dashboard(template: &Value) -> Result<Vec<Reference>, Failure> {
                     });
                     found.push((text(name).to_owned(), names.collect()));
                 }
-                _ => {}
+                [namespace, name, dimension, ..] => {
+                    assert_eq!(namespace, "AWS/Lambda", "{line}");
+                    assert!(OF_LAMBDA.contains(&text(name)), "Lambda has no metric {name}");
+                    assert_eq!(dimension, "FunctionName", "{line}");
+                }
+                _ => return Err(format!("not a metric: {line}").into()),
             }
         }
     }

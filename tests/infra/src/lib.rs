@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+pub mod alarms;
 pub mod calls;
 pub mod permissions;
 pub mod template;

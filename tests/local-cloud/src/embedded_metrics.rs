@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use volume_pool::Timestamp;
 
 /// Values of one metric under one set of dimensions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datum {
+    /// When it was measured.
+    pub at: Timestamp,
     /// The namespace.
     pub namespace: String,
     /// The metric's name.
@@ -41,9 +44,8 @@ pub fn extract(line: &str) -> Result<Vec<Datum>, Problem> {
         return Ok(Vec::new());
     };
     let metadata = object(metadata, "_aws", &["Timestamp", "CloudWatchMetrics"])?;
-    if !metadata.get("Timestamp").is_some_and(Value::is_u64) {
-        return Err("_aws.Timestamp is no number of milliseconds".to_owned());
-    }
+    let at = metadata.get("Timestamp").and_then(Value::as_u64).map(Timestamp::from_millis);
+    let at = at.ok_or("_aws.Timestamp is no number of milliseconds")?;
     let mut data = Vec::new();
     for directive in array(metadata, "CloudWatchMetrics")? {
         let directive = object(directive, "a directive", &["Namespace", "Dimensions", "Metrics"])?;
@@ -61,6 +63,7 @@ pub fn extract(line: &str) -> Result<Vec<Datum>, Problem> {
             for metric in metrics {
                 let (name, unit, values) = metric_of(metric, &root)?;
                 data.push(Datum {
+                    at,
                     namespace: namespace.to_owned(),
                     name: name.to_owned(),
                     unit: unit.to_owned(),

@@ -30,6 +30,7 @@ fn each_set_of_dimensions_gets_every_value() {
     assert_eq!(seen, [(1, vec![1.0, 2.0]), (2, vec![1.0, 2.0])]);
     assert_eq!(data[1].dimensions["Lamp"], "left");
     assert_eq!((data[0].namespace.as_str(), data[0].unit.as_str()), ("Lights", "Count"));
+    assert_eq!(data[0].at.as_millis(), 1_795_000_000_000);
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use end_to_end::{Account, Failure, binary};
+use infra::permissions::of_the_functions;
 use local_cloud::cloud::{
     Cloud, Door, LIFECYCLE, LogLine, Notice, Options, Outcome, RECONCILE, TooLate,
 };
+use local_cloud::iam::{Policy, Verdict};
 use local_cloud::world::{Config, World};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -27,15 +30,30 @@ pub(crate) const SPEED: f64 = 50.0;
 /// How many of the functions' last lines a failure shows.
 const LAST_LINES: usize = 60;
 
-/// The function binaries of this workspace on a fast cloud.
+/// The function binaries of this workspace on a fast cloud, with the policy that a deployment gives them.
 pub(crate) fn options() -> Result<Options, Failure> {
     Ok(Options {
         lifecycle: Some(binary(LIFECYCLE)?),
         reconcile: Some(binary(RECONCILE)?),
         world: Config { speed: SPEED, seed: 1, ..Config::default() },
         timeout: Duration::from_secs(20),
+        policy: Some(Policy::parse(&of_the_functions()?)?),
         ..Options::default()
     })
+}
+
+/// The functions without something, in a cloud that has everything else.
+pub(crate) fn without(what: &str) -> Result<Options, Failure> {
+    let mut options = options()?;
+    let functions = options.lifecycle.as_deref().and_then(Path::parent);
+    let functions = functions.ok_or("the functions are in no folder")?.display().to_string();
+    options.env.insert("FUNCTIONS".to_owned(), functions);
+    options.env.insert("WITHOUT".to_owned(), what.to_owned());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shared/crippled-function.sh");
+    (options.lifecycle, options.reconcile) = (Some(script.clone()), Some(script));
+    // Each event is tried three times, at once.
+    options.retry_delays.fill(Duration::ZERO);
+    Ok(options)
 }
 
 /// A local cloud, and what is needed to judge what happens on it.
@@ -196,6 +214,7 @@ impl Trial {
     pub(crate) async fn check_safety(&self) -> Result<(), Failure> {
         let mut broken = self.cloud.inspect(World::violations);
         broken.extend(checks::early_answers(&self.cloud, &self.notices()?));
+        broken.extend(self.forbidden());
         let pools = checks::pools(&self.cloud);
         let mut volumes = Vec::new();
         for pool in pools {
@@ -210,6 +229,21 @@ impl Trial {
             return Ok(());
         }
         Err(problem(format!("unsafe in the end: {}", broken.join("; "))))
+    }
+
+    /// The calls of the functions that their policy does not allow.
+    fn forbidden(&self) -> Vec<String> {
+        let calls = self.cloud.calls().into_iter();
+        let asked = calls.flat_map(|call| {
+            let of = call.operation;
+            call.permissions.into_iter().map(move |permission| (of.clone(), permission))
+        });
+        asked
+            .filter(|(_, permission)| !matches!(permission.verdict, Verdict::Allowed(_)))
+            .map(|(operation, permission)| {
+                format!("{operation} takes {}, and {:?}", permission.action, permission.verdict)
+            })
+            .collect()
     }
 
     /// The world, the records and the last lines of the functions.
