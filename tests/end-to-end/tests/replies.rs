@@ -162,7 +162,7 @@ async fn a_service_that_is_unavailable_for_longer_than_the_sdk_tries_changes_not
     let unavailable = |door: Door| {
         let code = match door {
             Door::Ec2 => "Unavailable",
-            Door::AutoScaling => "ServiceUnavailable",
+            Door::AutoScaling | Door::Sts => "ServiceUnavailable",
             Door::Ssm => "InternalServerError",
             Door::DynamoDb => "ServiceUnavailableException",
         };

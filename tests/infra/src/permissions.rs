@@ -69,6 +69,12 @@ pub fn statements() -> Result<Vec<Statement>, Failure> {
     Ok(statements)
 }
 
+/// The statements of the policy that both functions have beside that for their own logs, for a deployment of no particular account.
+pub fn of_the_functions() -> Result<Vec<Value>, Failure> {
+    let statements = statements()?.into_iter().filter(|statement| statement.of == "LoopPolicy");
+    Ok(statements.map(|statement| as_deployed(&statement.text)).collect())
+}
+
 /// A part of a policy with the template's functions carried out, for a deployment of no particular account.
 pub fn as_deployed(part: &Value) -> Value {
     const KEY: &str =

@@ -28,7 +28,7 @@ pub use options::{Options, StartError};
 pub use crate::lambda::{
     DeadLetter, GivenUp, InvocationReport, LIFECYCLE, LogLine, Notice, Outcome, RECONCILE, Stream,
 };
-pub use crate::server::calls::{Call, CallOutcome, Caller, Door};
+pub use crate::server::calls::{Call, CallOutcome, Caller, Door, Permission};
 pub use crate::server::dynamo::DynamoError;
 pub use crate::server::faults::{Fault, FaultAction, FaultId};
 
@@ -89,7 +89,7 @@ impl Cloud {
         let world = World::new(options.world.clone(), reporter.clock.now());
         let images = options.images.clone().map(Images::start).transpose()?;
         let engine = Arc::new(Engine::new(world, router, Arc::clone(&reporter), images));
-        let doors = Arc::new(Doors::new(Arc::clone(&engine), lambda, dynamo));
+        let doors = Arc::new(Doors::new(Arc::clone(&engine), lambda, dynamo, options.policy));
 
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();

@@ -3,6 +3,7 @@ pub mod api;
 pub mod cloud;
 pub mod embedded_metrics;
 pub mod gate;
+pub mod iam;
 pub mod in_process;
 mod lambda;
 pub mod leases;

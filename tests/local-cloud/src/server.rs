@@ -1,9 +1,10 @@
-//! The one address of a running cloud: EC2, Auto Scaling, Systems Manager, DynamoDB and the Lambda Runtime API over HTTP.
+//! The one address of a running cloud: EC2, Auto Scaling, STS, Systems Manager, DynamoDB and the Lambda Runtime API over HTTP.
 //!
 //! It finds out which service is meant and who calls, strikes the faults that tests armed, and records the call.
 //! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
 //! but a request without one is refused, as AWS does.
 
+mod authorization;
 mod body;
 pub(crate) mod calls;
 pub(crate) mod dynamo;
@@ -11,6 +12,7 @@ pub(crate) mod faults;
 pub(crate) mod metadata;
 mod refusal;
 mod runtime_api;
+mod sessions;
 mod target;
 
 use std::sync::Arc;
@@ -32,13 +34,15 @@ use tokio::time::sleep;
 use crate::api::{self, Service, ssm};
 use crate::cloud::engine::Engine;
 use crate::cloud::tasks::Tasks;
+use crate::iam::{Policy, Verdict};
 use crate::lambda::{Lambda, RunningSandbox};
 use crate::query::Params;
 use body::Body;
-use calls::{Call, CallLog, CallOutcome, Caller, Door};
+use calls::{Call, CallLog, CallOutcome, Caller, Door, Permission};
 use dynamo::Dynamo;
 use faults::{FaultAction, Faults};
 use refusal::Refusal;
+use sessions::Sessions;
 use target::{Operation, Target};
 
 /// The largest request that any of the services takes (DynamoDB's, with room for its envelope).
@@ -59,6 +63,9 @@ pub(crate) struct Doors {
     pub(crate) dynamo: Dynamo,
     pub(crate) calls: CallLog,
     pub(crate) faults: Faults,
+    /// What the functions' role may do; anything where there is none.
+    policy: Option<Policy>,
+    sessions: Sessions,
     /// Calls under way: like AWS's, they have their effect even if the caller hangs up.
     under_way: Tasks,
     /// The metadata services of instances.
@@ -110,10 +117,15 @@ async fn converse(stream: TcpStream, doors: Arc<Doors>) {
 }
 
 impl Doors {
-    pub(crate) fn new(engine: Arc<Engine>, lambda: Arc<Lambda>, dynamo: Dynamo) -> Self {
-        let (calls, faults) = (CallLog::new(), Faults::default());
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        lambda: Arc<Lambda>,
+        dynamo: Dynamo,
+        policy: Option<Policy>,
+    ) -> Self {
+        let (calls, faults, sessions) = (CallLog::new(), Faults::default(), Sessions::default());
         let (under_way, metadata) = (Tasks::new(), Tasks::new());
-        Self { engine, lambda, dynamo, calls, faults, under_way, metadata }
+        Self { engine, lambda, dynamo, calls, faults, policy, sessions, under_way, metadata }
     }
 
     /// Ends the calls that are under way, and the metadata services.
@@ -165,6 +177,17 @@ impl Doors {
         let door = target.operation.door();
         let sandbox = target.access_key.as_deref().and_then(|key| self.lambda.sandbox_of(key));
         let (number, fault) = self.arrived(&target.operation, sandbox.as_deref());
+        let policy = match (&sandbox, target.access_key.as_deref()) {
+            (Some(_), _) => self.policy.clone(),
+            (None, Some(key)) => self.sessions.policy(key),
+            (None, None) => None,
+        };
+        if let Some(policy) = policy
+            && let Some(refusal) = self.authorize(&policy, number, &target.operation, &content)
+        {
+            self.came_to(number, CallOutcome::Answered(refusal.status));
+            return Ok(refusal.answer(Some(door), request_id));
+        }
         match (fault, sandbox) {
             (Some(FaultAction::Refuse { status, code }), _) => {
                 self.came_to(number, CallOutcome::Refused(status));
@@ -212,12 +235,36 @@ impl Doors {
             door: operation.door(),
             operation: operation.name().to_owned(),
             caller: sandbox.map(caller),
+            permissions: Vec::new(),
             outcome: CallOutcome::Open,
         };
         let fault = self.faults.strike(&call);
         let number = self.calls.arrived(call);
         self.engine.reporter.announce_change();
         (number, fault)
+    }
+
+    /// Refuses what the caller's policy does not allow.
+    fn authorize(
+        &self,
+        policy: &Policy,
+        call: usize,
+        operation: &Operation,
+        content: &[u8],
+    ) -> Option<Refusal> {
+        let (door, name) = (operation.door(), operation.name());
+        let requests =
+            self.engine.inspect(|world| authorization::requests(world, door, name, content));
+        let mut refused = None;
+        let permissions = requests.into_iter().map(|request| {
+            let verdict = policy.judge(&request);
+            if !matches!(verdict, Verdict::Allowed(_)) {
+                refused.get_or_insert_with(|| Refusal::unauthorized(door, &request));
+            }
+            Permission { action: request.action, verdict }
+        });
+        self.calls.was_judged(call, permissions.collect());
+        refused
     }
 
     fn came_to(&self, call: usize, outcome: CallOutcome) {
@@ -240,6 +287,15 @@ impl Doors {
             }
             Operation::AutoScaling { action, params } => {
                 (self.query(Service::AutoScaling, action, params, request_id), "text/xml")
+            }
+            Operation::Sts { action, params } => {
+                let done = self
+                    .engine
+                    .inspect(|world| self.sessions.handle(world, action, params, request_id));
+                match done {
+                    Ok(body) => (api::Response { status: 200, body }, "text/xml"),
+                    Err(refusal) => return refusal.answer(Some(Door::Sts), request_id),
+                }
             }
             Operation::Ssm { operation } => {
                 let done = self.engine.with_world(|world| ssm::handle(world, operation, &content));

@@ -53,7 +53,8 @@ pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
 pub use commands::{Agent, Command, CommandFilter, CommandInvocation, CommandStatus, SendCommand};
 pub use config::{
-    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, Span, Timings, Workload,
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, PlacesInEvents, SecondResource,
+    SeveralHooks, Span, StopWhileTerminating, Timings, Workload,
 };
 pub use documents::{Document, DocumentEffect, DocumentOutcome};
 pub use errors::ApiError;

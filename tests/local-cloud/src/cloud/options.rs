@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::iam::Policy;
 use crate::lambda::{FunctionConfig, LIFECYCLE, RECONCILE};
 use crate::server::dynamo::DynamoError;
 use crate::world::Config;
@@ -43,6 +44,8 @@ pub struct Options {
     /// A directory for the volumes' contents: each is a sparse file there, as large as the volume, as long as there is the
     /// volume. Made where it is missing; empty otherwise. None: volumes have no contents.
     pub images: Option<PathBuf>,
+    /// What the functions' role may do, beside writing their logs. None: anything.
+    pub policy: Option<Policy>,
     /// More environment variables for the functions.
     pub env: BTreeMap<String, String>,
 }
@@ -63,6 +66,7 @@ impl Default for Options {
             table: "stateful-asg".to_owned(),
             dynamodb_delay: Duration::ZERO,
             images: None,
+            policy: None,
             env: BTreeMap::new(),
         }
     }

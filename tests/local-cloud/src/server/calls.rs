@@ -3,6 +3,7 @@
 use volume_pool::Timestamp;
 
 use crate::cloud::recent::Recent;
+use crate::iam::Verdict;
 
 /// The services behind the doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,8 @@ pub enum Door {
     Ssm,
     /// DynamoDB.
     DynamoDb,
+    /// STS.
+    Sts,
 }
 
 /// One call of an AWS API.
@@ -28,8 +31,19 @@ pub struct Call {
     pub operation: String,
     /// The function whose process called; `None` for anybody else.
     pub caller: Option<Caller>,
+    /// What the caller's policy was asked for it. Empty where the caller has none.
+    pub permissions: Vec<Permission>,
     /// What came of it.
     pub outcome: CallOutcome,
+}
+
+/// Something that a call asked of its caller's policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// The action, as in `ec2:CreateTags`: not always that of the call.
+    pub action: String,
+    /// What the policy said.
+    pub verdict: Verdict,
 }
 
 /// The process that made a call.
@@ -78,6 +92,10 @@ impl CallLog {
 
     pub(crate) fn came_to(&self, number: usize, outcome: CallOutcome) {
         self.calls.change(number, |call| call.outcome = outcome);
+    }
+
+    pub(crate) fn was_judged(&self, number: usize, permissions: Vec<Permission>) {
+        self.calls.change(number, |call| call.permissions = permissions);
     }
 
     pub(crate) fn all(&self) -> Vec<Call> {

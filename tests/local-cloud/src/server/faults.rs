@@ -122,6 +122,7 @@ mod tests {
                 sandbox: format!("{function}/1"),
                 request_id: None,
             }),
+            permissions: Vec::new(),
             outcome: CallOutcome::Open,
         }
     }

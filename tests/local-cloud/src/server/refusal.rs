@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::body::Body;
 use super::{Answer, Door, SSM_CONTENT_TYPE};
+use crate::iam::Request;
 use crate::xml::Xml;
 
 const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
+const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const UNKNOWN: &str = "http://webservices.amazon.com/AWSFault/2005-15-09";
 
 /// An error in AWS's terms.
@@ -24,11 +26,31 @@ impl Refusal {
         Self { status, code: code.to_owned(), message: message.into() }
     }
 
+    /// The caller's policy does not allow what was asked for, in the words of the service.
+    pub(super) fn unauthorized(door: Door, request: &Request) -> Self {
+        let Request { action, resource, .. } = request;
+        let message = format!("not authorized to perform: {action} on resource: {resource}");
+        match door {
+            Door::Ec2 => {
+                let message =
+                    format!("You are not authorized to perform this operation. User is {message}");
+                Self::new(403, "UnauthorizedOperation", message)
+            }
+            Door::AutoScaling | Door::Sts => {
+                Self::new(403, "AccessDenied", format!("User is {message}"))
+            }
+            Door::Ssm | Door::DynamoDb => {
+                Self::new(400, "AccessDeniedException", format!("User is {message}"))
+            }
+        }
+    }
+
     /// The answer, in the protocol of `door`; in the one that most services share when nobody knows which was meant.
     pub(super) fn answer(&self, door: Option<Door>, request_id: &str) -> Answer {
         let (content_type, text) = match door {
             Some(Door::Ec2) => ("text/xml;charset=UTF-8", self.ec2(request_id)),
             Some(Door::AutoScaling) => ("text/xml", self.query(AUTO_SCALING, request_id)),
+            Some(Door::Sts) => ("text/xml", self.query(STS, request_id)),
             Some(Door::Ssm) => (SSM_CONTENT_TYPE, self.json(&self.code)),
             Some(Door::DynamoDb) => {
                 let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);

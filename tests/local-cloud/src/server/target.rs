@@ -9,6 +9,7 @@ use crate::query::Params;
 
 const EC2_VERSION: &str = "2016-11-15";
 const AUTO_SCALING_VERSION: &str = "2011-01-01";
+const STS_VERSION: &str = "2011-06-15";
 const DYNAMODB_TARGET: &str = "DynamoDB_20120810.";
 const SSM_TARGET: &str = "AmazonSSM.";
 
@@ -25,6 +26,7 @@ pub(super) struct Target {
 pub(super) enum Operation {
     Ec2 { action: String, params: Params },
     AutoScaling { action: String, params: Params },
+    Sts { action: String, params: Params },
     Ssm { operation: String },
     DynamoDb { operation: String },
 }
@@ -34,6 +36,7 @@ impl Operation {
         match self {
             Self::Ec2 { .. } => Door::Ec2,
             Self::AutoScaling { .. } => Door::AutoScaling,
+            Self::Sts { .. } => Door::Sts,
             Self::Ssm { .. } => Door::Ssm,
             Self::DynamoDb { .. } => Door::DynamoDb,
         }
@@ -41,7 +44,9 @@ impl Operation {
 
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Ec2 { action, .. } | Self::AutoScaling { action, .. } => action,
+            Self::Ec2 { action, .. }
+            | Self::AutoScaling { action, .. }
+            | Self::Sts { action, .. } => action,
             Self::Ssm { operation } | Self::DynamoDb { operation } => operation,
         }
     }
@@ -106,7 +111,7 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
             400,
             "MissingAction",
             format!(
-                "{} {} names no operation; this address answers EC2, Auto Scaling, SSM and DynamoDB",
+                "{} {} names no operation; this address answers EC2, Auto Scaling, STS, SSM and DynamoDB",
                 parts.method,
                 parts.uri.path()
             ),
@@ -115,11 +120,12 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
     match params.get("Version") {
         Some(EC2_VERSION) => Ok(Operation::Ec2 { action, params }),
         Some(AUTO_SCALING_VERSION) => Ok(Operation::AutoScaling { action, params }),
+        Some(STS_VERSION) => Ok(Operation::Sts { action, params }),
         version => {
             let message = format!(
                 "could not find operation {action} for version {}: this address answers EC2 \
-                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, {SSM_TARGET}<operation> and \
-                 {DYNAMODB_TARGET}<operation>",
+                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, STS {STS_VERSION}, \
+                 {SSM_TARGET}<operation> and {DYNAMODB_TARGET}<operation>",
                 version.unwrap_or("NO_VERSION_SPECIFIED")
             );
             refuse(400, "InvalidAction", message)
@@ -154,6 +160,7 @@ fn door_of_scope(headers: &HeaderMap) -> Option<Door> {
         "autoscaling" => Some(Door::AutoScaling),
         "ssm" => Some(Door::Ssm),
         "dynamodb" => Some(Door::DynamoDb),
+        "sts" => Some(Door::Sts),
         _ => None,
     }
 }
@@ -234,7 +241,7 @@ mod tests {
     fn a_version_that_nobody_serves_and_a_request_for_nothing_are_refused() {
         let parts = parts(&[("authorization", SIGNED)]);
         assert_eq!(
-            code(Target::of(&parts, b"Action=GetCallerIdentity&Version=2011-06-15")),
+            code(Target::of(&parts, b"Action=ListUsers&Version=2010-05-08")),
             (Some(Door::Ec2), "InvalidAction".into())
         );
         assert_eq!(code(Target::of(&parts, b"")), (Some(Door::Ec2), "MissingAction".into()));

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use volume_pool::Timestamp;
 
 use super::World;
 use super::activities::ActivityStatus;
+use super::config::{PlacesInEvents, SeveralHooks};
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::{Announcement, Subject};
@@ -92,8 +93,11 @@ impl World {
         let Some(found) = self.groups.get(group) else {
             return false;
         };
-        let hooks: Vec<Hook> =
+        let mut hooks: Vec<Hook> =
             found.hooks.values().filter(|hook| hook.transition == transition).cloned().collect();
+        if self.config.several_hooks == SeveralHooks::OneByOne {
+            hooks.truncate(1);
+        }
         if hooks.is_empty() {
             return false;
         }
@@ -166,13 +170,20 @@ impl World {
             "LifecycleHookName": action.hook,
             "EC2InstanceId": action.instance,
             "LifecycleTransition": action.transition.as_str(),
-            "Origin": member.origin.as_str(),
-            "Destination": member.destination(),
         });
-        if let (Some(metadata), Value::Object(fields)) = (&hook.metadata, &mut detail) {
-            fields.insert("NotificationMetadata".to_owned(), Value::from(metadata.as_str()));
+        let group = self.groups.get(&action.group);
+        let places = match self.config.places_in_events {
+            PlacesInEvents::Always => true,
+            PlacesInEvents::WithWarmPools => group.is_some_and(|it| it.warm_pool.is_some()),
+        };
+        if places {
+            detail["Origin"] = member.origin.as_str().into();
+            detail["Destination"] = member.destination().into();
         }
-        let arn = self.groups.get(&action.group).map(|it| it.arn.clone()).unwrap_or_default();
+        if let Some(metadata) = &hook.metadata {
+            detail["NotificationMetadata"] = metadata.as_str().into();
+        }
+        let arn = group.map(|it| it.arn.clone()).unwrap_or_default();
         let resources = vec![arn];
         self.announce(Announcement { source: "aws.autoscaling", detail_type, resources, detail });
     }
@@ -182,6 +193,9 @@ impl World {
         let Some(action) = self.actions.remove(token) else {
             return;
         };
+        if result == LifecycleResult::Continue && self.open_next_action(&action) {
+            return;
+        }
         let Action { group, instance, .. } = action;
         match result {
             LifecycleResult::Abandon => self.cancel_actions(&instance),
@@ -189,6 +203,24 @@ impl World {
             LifecycleResult::Continue => {}
         }
         self.transition_answered(&group, &instance, result);
+    }
+
+    /// Where hooks wait one by one, starts that after the one that was answered. False if there is none.
+    fn open_next_action(&mut self, answered: &Action) -> bool {
+        if self.config.several_hooks == SeveralHooks::Together {
+            return false;
+        }
+        let hooks = self.groups.get(&answered.group).map(|group| &group.hooks);
+        let mut later = hooks
+            .into_iter()
+            .flatten()
+            .map(|(_, hook)| hook)
+            .filter(|hook| hook.transition == answered.transition && hook.name > answered.hook);
+        let Some(next) = later.next().cloned() else {
+            return false;
+        };
+        self.open_action(&answered.group, &answered.instance, &next);
+        true
     }
 
     fn active_action(

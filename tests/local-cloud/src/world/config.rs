@@ -127,6 +127,45 @@ pub enum AbandonedReturn {
     Returns,
 }
 
+/// Whether `StopInstances` takes an instance that waits for its terminate hooks (`Terminating:Wait`). No source was found for
+/// or against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopWhileTerminating {
+    /// It does, as for any running instance.
+    Accepted,
+    /// It refuses.
+    Refused,
+}
+
+/// How several hooks of one transition wait. The user guide says no more than that a group may have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeveralHooks {
+    /// Their actions begin at the same time.
+    Together,
+    /// Each begins when the one before it, by name, was answered.
+    OneByOne,
+}
+
+/// Which lifecycle events say where an instance comes from and where it goes. The guide's examples of 2023 have `Origin` and
+/// `Destination` with warm pools only, those of 2026 generally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlacesInEvents {
+    /// All.
+    Always,
+    /// Those of groups with a warm pool.
+    WithWarmPools,
+}
+
+/// Whether `DetachVolume` and `ModifyInstanceAttribute` are authorised on both instance and volume, as `AttachVolume` is. The
+/// Service Authorization Reference lists both resources, and not which of them are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondResource {
+    /// On both.
+    Checked,
+    /// `DetachVolume` on the volume and `ModifyInstanceAttribute` on the instance only.
+    Unchecked,
+}
+
 /// Whether a workload mounts what is attached to its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
@@ -165,6 +204,14 @@ pub struct Config {
     pub abandoned_return: AbandonedReturn,
     /// Whether a deletion by force runs terminate hooks.
     pub forced_deletion: ForcedDeletion,
+    /// Whether an instance can be stopped while it waits for its terminate hooks.
+    pub stop_while_terminating: StopWhileTerminating,
+    /// How several hooks of one transition wait.
+    pub several_hooks: SeveralHooks,
+    /// Which lifecycle events have `Origin` and `Destination`.
+    pub places_in_events: PlacesInEvents,
+    /// On what detaching and changing attributes is authorised.
+    pub second_resource: SecondResource,
     /// How many volumes an instance can have attached, its root volume included.
     pub attachment_limit: usize,
     /// How many requests the account may make. None: any number.
@@ -201,6 +248,10 @@ impl Default for Config {
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             abandoned_return: AbandonedReturn::Terminates,
             forced_deletion: ForcedDeletion::SkipsTerminateHooks,
+            stop_while_terminating: StopWhileTerminating::Accepted,
+            several_hooks: SeveralHooks::Together,
+            places_in_events: PlacesInEvents::Always,
+            second_resource: SecondResource::Checked,
             attachment_limit: 28,
             throttling: None,
             storage_limit_gib: None,

@@ -4,10 +4,12 @@
 use volume_pool::Timestamp;
 
 use super::World;
+use super::config::StopWhileTerminating;
 use super::due::Due;
 use super::errors::ApiError;
 use super::events::Subject;
 use super::launches::{Market, MetadataTags};
+use super::lifecycle_states::LifecycleState;
 use super::tags::Tags;
 
 /// The state of an instance (`InstanceState`).
@@ -159,10 +161,18 @@ impl World {
                      Spot Instance requests."
                 )));
             }
-            if matches!(
-                state,
-                InstanceState::Pending | InstanceState::ShuttingDown | InstanceState::Terminated
-            ) {
+            let terminating = self.config.stop_while_terminating == StopWhileTerminating::Refused
+                && self
+                    .member(id)
+                    .is_some_and(|(_, member)| member.state == LifecycleState::TerminatingWait);
+            if terminating
+                || matches!(
+                    state,
+                    InstanceState::Pending
+                        | InstanceState::ShuttingDown
+                        | InstanceState::Terminated
+                )
+            {
                 let instance = id.clone();
                 return Err(ApiError::IncorrectInstanceState { instance, wanted: "stopped" });
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use local_cloud::world::{
     ActionName, Config, Filesystem, HookSpecification, InstanceState, LifecycleResult,
-    LifecycleState, Transition, World,
+    LifecycleState, PlacesInEvents, SeveralHooks, StopWhileTerminating, Transition, World,
 };
 
 use crate::staging::{
@@ -316,4 +316,46 @@ fn twenty_launches_wait_at_once_each_with_a_token_of_its_own() {
     tokens.sort();
     tokens.dedup();
     assert_eq!(tokens.len(), 20);
+}
+
+#[test]
+fn several_hooks_can_be_set_to_wait_one_by_one() {
+    let mut world = with(Config { several_hooks: SeveralHooks::OneByOne, ..Config::default() });
+    let hooks = ["a", "b"].map(|name| hook(name, Transition::Launching)).to_vec();
+    group(&mut world, 1, &["a"], hooks);
+    let instance = pending(&mut world);
+    answer(&mut world, "b", &instance, LifecycleResult::Continue).unwrap_err();
+    answer(&mut world, "a", &instance, LifecycleResult::Continue).unwrap();
+    pass(&mut world, 10);
+    assert_eq!(waiting(&world, LifecycleState::PendingWait).len(), 1);
+    answer(&mut world, "b", &instance, LifecycleResult::Continue).unwrap();
+    pass(&mut world, 20);
+    assert_eq!(waiting(&world, LifecycleState::InService).len(), 1);
+}
+
+#[test]
+fn an_instance_can_be_set_not_to_be_stopped_while_its_terminate_hooks_wait() {
+    for (setting, expected) in
+        [(StopWhileTerminating::Accepted, true), (StopWhileTerminating::Refused, false)]
+    {
+        let mut world = with(Config { stop_while_terminating: setting, ..Config::default() });
+        group(&mut world, 1, &["a"], vec![hook("leave", Transition::Terminating)]);
+        until(&mut world, "in service", |it| waiting(it, LifecycleState::InService).len() == 1);
+        let instance = waiting(&world, LifecycleState::InService).remove(0);
+        world.fail_instance(&instance).unwrap();
+        until(&mut world, "leaving", |it| waiting(it, LifecycleState::TerminatingWait).len() == 1);
+        assert_eq!(world.stop_instances(&[instance]).is_ok(), expected, "{setting:?}");
+    }
+}
+
+#[test]
+fn events_can_be_set_to_say_where_from_and_where_to_with_warm_pools_only() {
+    for setting in [PlacesInEvents::Always, PlacesInEvents::WithWarmPools] {
+        let mut world = with(Config { places_in_events: setting, ..Config::default() });
+        group(&mut world, 1, &["a"], vec![hook("join", Transition::Launching)]);
+        pending(&mut world);
+        let event = lifecycle_events(&mut world, LAUNCH).remove(0);
+        let told = event.body["detail"]["Origin"] == "EC2";
+        assert_eq!(told, setting == PlacesInEvents::Always, "{setting:?}");
+    }
 }
