@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-disk test check check-core broken deny bench build instance instance-test deploy destroy
+.PHONY: help demo demo-disk test check check-core broken deny bench build instance instance-test deploy destroy verify-aws
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -90,3 +90,7 @@ deploy: build ## Deploy to the AWS account that your credentials are of, or upda
 
 destroy: ## Take the deployment away; never a volume, and the table only with DELETE_TABLE=yes
 	@infra/destroy.sh
+
+verify-aws: ## Ask your AWS account what local-cloud claims of AWS: says what it costs and asks, removes all of it (ARGS=--help)
+	$(CARGO) build --workspace --bins --locked
+	"$(TARGET)/debug/verify-aws" $(ARGS)
