@@ -51,14 +51,14 @@ impl Report {
         let time = |answers: &Answers, what: &str| {
             answers.took.iter().find(|took| took.what == what).cloned()
         };
-        let mut timed: Vec<&str> = Vec::new();
+        let mut steps: Vec<&str> = Vec::new();
         for took in claimed.took.iter().chain(&seen.took) {
-            if !timed.contains(&took.what.as_str()) {
-                timed.push(&took.what);
+            if !steps.contains(&took.what.as_str()) {
+                steps.push(&took.what);
             }
         }
         let times =
-            timed.into_iter().map(|what| (what.to_owned(), time(claimed, what), time(seen, what)));
+            steps.into_iter().map(|what| (what.to_owned(), time(claimed, what), time(seen, what)));
         let Probe { name, claim, asks, matters, source, .. } = *probe;
         Self { name, claim, asks, matters, source, lines: lines.collect(), times: times.collect() }
     }

@@ -312,9 +312,8 @@ pub(crate) fn said<T, E>(answer: Result<T, SdkError<E>>) -> Result<String, Failu
 where
     E: ProvideErrorMetadata + fmt::Debug + std::error::Error + Send + Sync + 'static,
 {
-    let error = match answer {
-        Ok(_) => return Ok("accepted".to_owned()),
-        Err(error) => error,
+    let Err(error) = answer else {
+        return Ok("accepted".to_owned());
     };
     match error.code() {
         // Auto Scaling has this one code for nearly everything; what it says tells them apart.
