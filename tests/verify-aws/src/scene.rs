@@ -228,7 +228,10 @@ impl Scene {
 
     /// The state of an instance in EC2.
     pub(crate) async fn instance_state(&self, instance: &str) -> Result<String, Failure> {
-        let described = self.account.ec2.describe_instances().instance_ids(instance).send().await?;
+        let described = self.account.ec2.describe_instances().instance_ids(instance).send().await;
+        let Some(described) = unless_unknown(described)? else {
+            return Ok(String::new());
+        };
         let reservations = described.reservations.unwrap_or_default().into_iter();
         let state = reservations.flat_map(|it| it.instances.unwrap_or_default()).next();
         let state = state.and_then(|it| it.state).and_then(|it| it.name);
@@ -246,9 +249,11 @@ impl Scene {
     /// Waits until EC2 shows a volume so, as in `available`, or its attachment so, as in `attached`.
     pub(crate) async fn volume_is(&self, volume: &str, state: &str) -> Result<(), Failure> {
         let found = self.until(LIMIT, async || {
-            let described = self.account.ec2.describe_volumes().volume_ids(volume).send().await?;
-            let shown = described.volumes.unwrap_or_default().into_iter().next();
-            let shown = shown.ok_or("DescribeVolumes shows nothing")?;
+            let described = self.account.ec2.describe_volumes().volume_ids(volume).send().await;
+            let described = unless_unknown(described)?.and_then(|it| it.volumes);
+            let Some(shown) = described.unwrap_or_default().into_iter().next() else {
+                return Ok(None);
+            };
             let attachment = shown.attachments().first().and_then(|it| it.state());
             let volume = shown.state().map(ec2::VolumeState::as_str);
             let is = volume == Some(state) || attachment.is_some_and(|it| it.as_str() == state);
@@ -303,6 +308,18 @@ impl Scene {
     /// Starts a clock that counts in AWS's time.
     pub(crate) fn clock(&self) -> Clock {
         self.pace.clock()
+    }
+}
+
+/// Nothing where EC2 does not know yet what it has just made (Amazon EC2 Developer Guide, "Eventual consistency").
+fn unless_unknown<T, E>(answer: Result<T, SdkError<E>>) -> Result<Option<T>, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code().is_some_and(|code| code.ends_with(".NotFound")) => Ok(None),
+        Err(error) => Err(Box::new(error)),
     }
 }
 
