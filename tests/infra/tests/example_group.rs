@@ -50,3 +50,23 @@ fn it_has_both_hooks_under_our_prefix_and_the_tag_by_which_it_is_found() -> Resu
     assert!(tags.iter().any(|tag| tag["Key"] == "stateful-asg:pool"));
     Ok(())
 }
+
+#[test]
+fn its_user_data_is_that_of_the_cassandra_example_with_the_settings_of_the_template()
+-> Result<(), Failure> {
+    let template = load("example-group.yaml")?;
+    let data = "/Resources/Node/Properties/LaunchTemplateData/UserData/Fn::Base64/Fn::Sub";
+    let data = template.pointer(data).and_then(Value::as_str).ok_or("it has no user data")?;
+    let example = infra::text("infra/instance/examples/cassandra/user-data.sh")?;
+    let settings = ["ARTIFACTS=", "SEEDS=", "CLUSTER="];
+    let is_setting = |line: &&str| settings.iter().any(|setting| line.starts_with(setting));
+    let rest = |text: &str| {
+        text.lines().filter(|line| !is_setting(line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rest(data), rest(&example));
+    let set: Vec<&str> = data.lines().filter(is_setting).collect();
+    let expected =
+        ["ARTIFACTS=${Artifacts}", "SEEDS=${Seeds}", "CLUSTER=${Pool} REGION=${AWS::Region}"];
+    assert_eq!(set, expected);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,7 @@ impl Machine {
     pub fn new(configuration: &str) -> Self {
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(format!("/tmp/machine-{}-{number}", std::process::id()));
-        for directory in ["sys/block", "dev", "run"] {
+        for directory in ["sys/block", "dev", "run", "bin"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
         let configuration = configuration.replace("ROOT", &root.to_string_lossy());
@@ -79,6 +80,14 @@ impl Machine {
         run(&format!("rm -f {0}; mknod {0} b {number}", node.display()));
     }
 
+    /// Puts a stand-in for another program before everything else that the machine has: a shell script, which finds its own
+    /// directory in `$HERE`.
+    pub fn stand_in(&self, name: &str, script: &str) {
+        let file = self.root.join("bin").join(name);
+        fs::write(&file, format!("#!/bin/sh\nHERE={}\n{script}\n", self.root.display())).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Runs a task of the program to its end.
     pub fn run(&self, task: &str) -> Outcome {
         let output = self.command(task).output().unwrap();
@@ -116,6 +125,8 @@ impl Machine {
     fn command(&self, task: &str) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg(task).args(["--metadata", &self.metadata.address]);
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.root.join("bin").display()));
         for (option, directory) in
             [("--config", "config.json"), ("--sys", "sys"), ("--dev", "dev"), ("--run", "run")]
         {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use instance_tests::{MIB, run};
 
@@ -14,6 +15,8 @@ use instance_tests::{MIB, run};
 const WORK: &str = "/tmp/work";
 const MONITOR: &str = "/tmp/monitor";
 const DISK: &str = "/tmp/volume.img";
+const OTHER: &str = "/tmp/other.img";
+const EBS: &str = "nvme,serial=vol0123456789abcdef0,drive=volume";
 
 /// A system that boots, and what its console says.
 struct Booted {
@@ -22,19 +25,35 @@ struct Booted {
     said: String,
 }
 
+/// The arguments of a disk with the volume's id, with this for its drive.
+fn volume(drive: &str) -> Vec<String> {
+    vec![
+        "-drive".to_owned(),
+        format!("{drive},format=raw,if=none,id=volume"),
+        "-device".to_owned(),
+        format!("{EBS},id=ebs"),
+    ]
+}
+
 impl Booted {
+    /// With the disk there from the beginning.
     fn new(words: &str) -> Self {
+        Self::with(&volume(&format!("file={DISK}")), words)
+    }
+
+    fn with(disks: &[String], words: &str) -> Self {
         let kernel = |name: &str| run(&format!("ls /boot/{name}-* | tail -1"));
         let mut command = Command::new("qemu-system-x86_64");
         command.args(["-accel", "tcg", "-m", "768"]);
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
         command.args(["-monitor", &format!("unix:{MONITOR},server,nowait")]);
         command.args(["-kernel", &kernel("vmlinuz"), "-initrd", &kernel("initrd.img")]);
-        command.args(["-append", &format!("root=/dev/vda rw console=ttyS0 {words}")]);
+        // What the units say is to be read as well.
+        let journal = "systemd.journald.forward_to_console=1";
+        command.args(["-append", &format!("root=/dev/vda rw console=ttyS0 {journal} {words}")]);
         let system = format!("file={WORK}/system.img,format=raw,if=virtio,snapshot=on");
         command.args(["-drive", &system]);
-        command.args(["-drive", &format!("file={DISK},format=raw,if=none,id=volume")]);
-        command.args(["-device", "nvme,serial=vol0123456789abcdef0,drive=volume,id=ebs"]);
+        command.args(disks);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut qemu = command.spawn().unwrap();
         let console = BufReader::new(qemu.stdout.take().unwrap());
@@ -85,10 +104,10 @@ impl Drop for Booted {
     }
 }
 
-/// Takes the disk away while the system runs.
-fn unplug() {
+/// Has qemu do this while the system runs.
+fn monitor(command: &str) {
     let mut monitor = UnixStream::connect(MONITOR).unwrap();
-    monitor.write_all(b"device_del ebs\n").unwrap();
+    monitor.write_all(format!("{command}\n").as_bytes()).unwrap();
     // It takes a command as carried out when it prompts for the next: once on connecting, and once after it.
     let (mut said, mut byte) = (Vec::new(), [0]);
     while String::from_utf8_lossy(&said).matches("(qemu) ").count() < 2 {
@@ -97,10 +116,67 @@ fn unplug() {
     }
 }
 
-#[test]
-fn a_volume_goes_from_boot_to_boot_with_its_data() {
+/// The disk, blank.
+fn blank() -> fs::File {
     let disk = fs::File::create(DISK).unwrap();
     disk.set_len(64 * MIB).unwrap();
+    disk
+}
+
+/// One system at a time: they share their disks and the machine's processors.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn a_blank_disk_with_one_place_that_can_not_be_read_is_not_formatted() {
+    let _alone = alone();
+    blank();
+    // A sector in the middle, each time that it is read.
+    let rules =
+        "[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"65536\"\nonce = \"off\"\n";
+    fs::write("/tmp/blkdebug", rules).unwrap();
+    let checksum = || run(&format!("sha256sum < {DISK}"));
+    let before = checksum();
+    let disks = volume(&format!("file=blkdebug:/tmp/blkdebug:{DISK},rerror=report"));
+    let mut booted = Booted::with(&disks, "volume=vol-0123456789abcdef0 blank act=nothing");
+    let refused = booted.until("is not mounted, and nothing was changed on it");
+    assert!(refused.contains("can't be read: Input/output error"), "{refused}");
+    // What requires the volume does not start.
+    booted.until("Job workload.service/start failed with result 'dependency'");
+    assert!(!booted.said.contains("WORKLOAD"), "{}", booted.said);
+    booted.cut();
+    assert_eq!(checksum(), before);
+}
+
+#[test]
+fn a_disk_that_comes_late_and_after_another_is_found_by_its_volume() {
+    let _alone = alone();
+    blank();
+    // Another volume, with data, has the first name when this one comes, which may be formatted.
+    fs::File::create(OTHER).unwrap().set_len(64 * MIB).unwrap();
+    run(&format!("mkfs.ext4 -q {OTHER}"));
+    let checksum = || run(&format!("sha256sum < {OTHER}"));
+    let before = checksum();
+    let mut disks: Vec<String> = ["-drive", "-device", "-drive"].map(str::to_owned).to_vec();
+    disks.insert(1, format!("file={OTHER},format=raw,if=none,id=other"));
+    disks.insert(3, "nvme,serial=vol0fedcba9876543210,drive=other".to_owned());
+    disks.push(format!("file={DISK},format=raw,if=none,id=volume"));
+    let mut booted = Booted::with(&disks, "volume=vol-0123456789abcdef0 blank act=poweroff");
+    booted.until("waiting: volume vol-0123456789abcdef0 (data) is not attached yet");
+    monitor(&format!("device_add {EBS},id=ebs"));
+    let formatted = booted.until("may be formatted: mkfs.ext4");
+    assert!(formatted.contains("/dev/nvme1n1"), "{formatted}");
+    assert!(booted.finds().starts_with("in "), "{}", booted.said);
+    booted.ends();
+    assert_eq!(checksum(), before);
+}
+
+#[test]
+fn a_volume_goes_from_boot_to_boot_with_its_data() {
+    let _alone = alone();
+    let disk = blank();
 
     // Created blank: formatted and mounted before the workload starts. At the announced end the workload stops, the volume is
     // unmounted, and can be taken away.
@@ -108,7 +184,7 @@ fn a_volume_goes_from_boot_to_boot_with_its_data() {
     assert!(first.finds().starts_with("in "), "{}", first.said);
     first.until("WORKLOAD has stopped");
     first.until("ACT: drained");
-    unplug();
+    monitor("device_del ebs");
     first.until("ACT: unplugged");
     first.ends();
     assert!(

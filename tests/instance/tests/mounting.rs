@@ -142,6 +142,139 @@ fn on_xen_the_device_name_finds_what_has_a_filesystem() {
     assert_eq!(machine.mounted().unwrap().0, "ext4");
 }
 
+/// A machine whose tags are off in the metadata, with two NVMe disks, whose EBS device names Amazon's `ebsnvme-id` reads: `nvme1n1` is
+/// /dev/sdg there, and `nvme2n1` /dev/sdf.
+fn without_tags() -> (Machine, instance_tests::Disk, instance_tests::Disk) {
+    let machine = Machine::new(r#"{"volumes":{"data":{"path":"ROOT/data","device":"/dev/sdf"}}}"#);
+    let (other, own) = (machine.disk("other", 64), machine.disk("own", 64));
+    machine.attach(&other, "nvme1n1", OTHER);
+    machine.attach(&own, "nvme2n1", VOLUME);
+    machine.metadata.forget("tags/instance");
+    machine.stand_in(
+        "ebsnvme-id",
+        "[ \"$1\" = -b ] || exit 1; case $2 in */nvme1n1) echo sdg;; */nvme2n1) echo sdf;; *) exit 1;; esac",
+    );
+    (machine, other, own)
+}
+
+#[test]
+fn with_tags_off_the_name_that_ebs_left_in_the_nvme_disk_finds_what_has_a_filesystem() {
+    let (machine, other, own) = without_tags();
+    own.with("mkfs.ext4 -q $DISK");
+    let before = other.checksum();
+    let outcome = machine.run("mount");
+    assert!(outcome.success, "{}", outcome.said);
+    assert_eq!(machine.mounted().unwrap().0, "ext4");
+    let mounted = format!("findmnt -no MAJ:MIN --mountpoint {}", machine.data().display());
+    assert_eq!(run(&mounted).trim(), own.number());
+    assert_eq!(other.checksum(), before);
+    // Nothing says which slot it has.
+    let environment = fs::read_to_string(machine.root.join("run/env")).unwrap();
+    assert!(!environment.contains("STATEFUL_ASG_SLOT"), "{environment}");
+}
+
+#[test]
+fn with_tags_off_a_blank_disk_is_not_formatted_whatever_it_is_called() {
+    let (machine, other, own) = without_tags();
+    let before = (own.checksum(), other.checksum());
+    let outcome = machine.run("mount");
+    assert!(!outcome.success);
+    let words = "what is known by a device name only is never formatted";
+    assert!(outcome.said.contains(words), "{}", outcome.said);
+    assert_eq!((own.checksum(), other.checksum()), before);
+}
+
+#[test]
+fn with_tags_off_and_no_means_to_read_its_name_a_disk_is_waited_for_and_not_guessed() {
+    let (machine, _other, own) = without_tags();
+    own.with("mkfs.ext4 -q $DISK");
+    machine.stand_in("ebsnvme-id", "exit 1");
+    let (mut child, _) = machine.start_until("mount", "volume /dev/sdf (data) is not attached yet");
+    assert_eq!(child.try_wait().unwrap(), None, "it does not wait");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(machine.mounted(), None);
+}
+
+/// A machine with its volume mounted, and this for its `leave`. What is asked of `systemctl` and `docker` is written down.
+fn leaving(leave: &str) -> (Machine, instance_tests::Disk) {
+    let configuration =
+        format!(r#"{{"volumes":{{"data":{{"path":"ROOT/data"}}}},"leave":{leave}}}"#);
+    let machine = Machine::new(&configuration);
+    let disk = machine.disk("disk", 64);
+    disk.with("mkfs.ext4 -q $DISK");
+    machine.attach(&disk, "nvme1n1", VOLUME);
+    machine.metadata.assign(VOLUME);
+    // With each call whether the volume is still there: what uses it is stopped before it is unmounted.
+    let asked = "mountpoint -q $HERE/data && at=mounted || at=unmounted; echo \"$at: ${0##*/} $*\" >>$HERE/asked";
+    machine.stand_in("systemctl", asked);
+    machine.stand_in("docker", &format!("{asked}; [ \"$1\" != ps ] || printf 'c1\\nc2\\n'"));
+    let outcome = machine.run("mount");
+    assert!(outcome.success, "{}", outcome.said);
+    (machine, disk)
+}
+
+fn asked(machine: &Machine) -> String {
+    fs::read_to_string(machine.root.join("asked")).unwrap_or_default()
+}
+
+#[test]
+fn units_and_containers_are_stopped_then_it_unmounts_and_then_it_powers_off() {
+    let leave =
+        r#"{"units":["a.service","b.service"],"containers":true,"seconds":30,"powerOff":true}"#;
+    let (machine, _disk) = leaving(leave);
+    machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
+    let outcome = machine.run("drain");
+    assert!(outcome.success, "{}", outcome.said);
+    assert_eq!(machine.mounted(), None);
+    assert_eq!(
+        asked(&machine),
+        "mounted: systemctl stop a.service b.service\nmounted: docker ps --quiet\n\
+         mounted: docker stop --time 30 c1 c2\nunmounted: systemctl poweroff --no-block\n"
+    );
+}
+
+#[test]
+fn units_that_do_not_stop_in_time_are_killed() {
+    let (machine, _disk) = leaving(r#"{"units":["a.service"],"seconds":1}"#);
+    let script = "echo \"$*\" >>$HERE/asked; [ \"$1\" != stop ] || exec sleep 60";
+    machine.stand_in("systemctl", script);
+    machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
+    let outcome = machine.run("drain");
+    assert!(outcome.success, "{}", outcome.said);
+    assert_eq!(asked(&machine), "stop a.service\nkill --signal=KILL a.service\n");
+    assert_eq!(machine.mounted(), None);
+}
+
+#[test]
+fn what_can_not_be_unmounted_is_not_powered_off_under() {
+    let (machine, _disk) = leaving(r#"{"powerOff":true}"#);
+    let held = fs::File::create(machine.data().join("open")).unwrap();
+    machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
+    let outcome = machine.run("drain");
+    assert!(!outcome.success);
+    assert_eq!(asked(&machine), "");
+    assert!(machine.mounted().is_some());
+    drop(held);
+}
+
+#[test]
+fn a_rebalance_recommendation_counts_only_where_it_is_to() {
+    let notice = r#"{"noticeTime":"2026-11-28T00:00:00Z"}"#;
+    let (machine, _disk) = leaving(r#"{"onRebalance":true}"#);
+    machine.metadata.say("events/recommendations/rebalance", notice);
+    let outcome = machine.run("drain");
+    assert!(outcome.said.contains("rebalance recommendation"), "{}", outcome.said);
+    assert_eq!(machine.mounted(), None);
+
+    let (machine, _disk) = leaving("{}");
+    machine.metadata.say("events/recommendations/rebalance", notice);
+    machine.metadata.say("spot/instance-action", r#"{"action":"stop"}"#);
+    let outcome = machine.run("drain");
+    assert!(outcome.said.contains("Spot interruption"), "{}", outcome.said);
+    assert!(!outcome.said.contains("rebalance"), "{}", outcome.said);
+}
+
 #[track_caller]
 fn drains_at(announce: impl Fn(&Metadata), words: &str) {
     let (machine, _disk) = with_filesystem("mkfs.ext4 -q $DISK", 64);
