@@ -181,11 +181,13 @@ impl Member {
         (Self { etcd, machine }, new)
     }
 
-    /// Its power fails.
-    fn cut(mut self) {
+    /// Its power fails. The kernel takes its mounts down in its own time; then the disk is free.
+    fn cut(mut self, disk: &Disk) {
         self.etcd.kill().unwrap();
         self.etcd.wait().unwrap();
-        run(&format!("umount {}", self.machine.data().display()));
+        let name = disk.device.trim_start_matches("/dev/");
+        let free = format!("while [ -e /sys/fs/ext4/{name} ]; do sleep 0.1; done");
+        run(&format!("umount {}; {free}", self.machine.data().display()));
     }
 }
 
@@ -233,9 +235,10 @@ fn an_etcd_member_comes_back_at_another_address_with_its_data() {
     };
     let before = id(&etcdctl("10.77.0.11", "member list"));
 
-    first.cut();
+    let disk = disk.unwrap();
+    first.cut(&disk);
     assert_eq!(etcdctl("10.77.0.11", "put written meanwhile"), "OK");
-    let (back, _) = Member::start("0", "10.77.0.13", disk.as_ref());
+    let (back, _) = Member::start("0", "10.77.0.13", Some(&disk));
     assert_eq!(etcdctl("10.77.0.13", "get --print-value-only written"), "meanwhile");
     let list = etcdctl("10.77.0.11", "member list");
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -244,7 +247,7 @@ fn an_etcd_member_comes_back_at_another_address_with_its_data() {
     // All three take part: with one of the others gone, two are still enough.
     let [second, third] = others;
     etcdctl("10.77.0.13", "endpoint health --cluster");
-    second.0.cut();
+    second.0.cut(second.1.as_ref().unwrap());
     assert_eq!(etcdctl("10.77.0.13", "put written after"), "OK");
     assert_eq!(etcdctl("10.77.0.12", "get --print-value-only written"), "after");
     drop((back, third));
