@@ -142,7 +142,7 @@ fn a_blank_disk_with_one_place_that_can_not_be_read_is_not_formatted() {
     let disks = volume(&format!("file=blkdebug:/tmp/blkdebug:{DISK},rerror=report"));
     let mut booted = Booted::with(&disks, "volume=vol-0123456789abcdef0 blank act=nothing");
     let refused = booted.until("is not mounted, and nothing was changed on it");
-    assert!(refused.contains("can't be read: Input/output error"), "{refused}");
+    assert!(refused.contains("can't be read: I/O error"), "{refused}");
     // What requires the volume does not start.
     booted.until("Job workload.service/start failed with result 'dependency'");
     assert!(!booted.said.contains("WORKLOAD"), "{}", booted.said);
