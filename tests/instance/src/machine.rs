@@ -27,6 +27,9 @@ pub struct Outcome {
     pub said: String,
 }
 
+/// Where a machine's own programs are.
+const PATH: &str = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 static MACHINES: AtomicU32 = AtomicU32::new(0);
 
 impl Machine {
@@ -125,8 +128,7 @@ impl Machine {
     fn command(&self, task: &str) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg(task).args(["--metadata", &self.metadata.address]);
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", self.root.join("bin").display()));
+        command.env("PATH", format!("{}:{PATH}", self.root.join("bin").display()));
         for (option, directory) in
             [("--config", "config.json"), ("--sys", "sys"), ("--dev", "dev"), ("--run", "run")]
         {
