@@ -162,10 +162,11 @@ impl Member {
             u8::from(disk.is_some()),
             u8::from(disk.is_some()),
         ));
+        // Its host has no other's disks: what this test has mounted for them it lets go of.
         let unit = example("etcd/etcd.service");
         let (before, start) = (setting(&unit, "ExecStartPre"), setting(&unit, "ExecStart"));
         let inside = format!(
-            "set -e; mount --bind {} /var/lib/etcd; set -a; . {}/run/env; . /tmp/etcd.env; set +a\n\
+            "set -e; mount --bind {} /var/lib/etcd; umount /tmp/machine-*/data 2>/dev/null || true; set -a; . {}/run/env; . /tmp/etcd.env; set +a\n\
              exec setpriv --reuid=etcd --regid=etcd --clear-groups sh -ec '{before}; . /tmp/etcd-start'\n",
             machine.data().display(),
             machine.root.display(),
