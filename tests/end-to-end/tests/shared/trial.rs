@@ -273,6 +273,9 @@ impl Trial {
                 let _ = writeln!(text, "  not to be read: {failure}");
             }
         }
+        for forbidden in self.forbidden() {
+            let _ = writeln!(text, "Not allowed: {forbidden}");
+        }
         text.push_str("The last that was heard:\n");
         match self.notices() {
             Ok(notices) => {
