@@ -227,7 +227,10 @@ fn parks_with_slot(subject: &Subject, seen: &Observation, now: Timestamp) -> boo
 /// claim that has stayed where it is for a while is taken for one whose instance is long gone.
 fn forgotten(seen: &Observation, now: Timestamp) -> bool {
     const LAG: Duration = Duration::from_mins(10);
-    let unknown = seen.described.instance.is_none() && seen.described.group_instance.is_none();
+    let shown = seen.described.group_instance.as_ref();
+    // On standby it looks at nobody's health (`EnterStandby`), and goes on showing whom EC2 has forgotten.
+    let unwatched = shown.is_none_or(|shown| shown.state.is_standby());
+    let unknown = seen.described.instance.is_none() && unwatched;
     unknown && seen.claim.as_ref().is_some_and(|claim| now.since(claim.since) >= LAG)
 }
 

@@ -57,6 +57,11 @@ impl LifecycleState {
         parked.contains(&state.as_str()) || self.is_hibernated()
     }
 
+    /// Whether it is on standby.
+    pub fn is_standby(&self) -> bool {
+        matches!(self, Self::Other(state) if state == "Standby")
+    }
+
     /// Whether it lies in the warm pool hibernated: EC2 shows it stopped, and what it had mounted it still has.
     pub fn is_hibernated(&self) -> bool {
         matches!(self, Self::Other(state) if state == "Warmed:Hibernated")

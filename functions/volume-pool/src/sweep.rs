@@ -331,6 +331,18 @@ pub fn jitter(number: usize, salt: u64) -> Duration {
     Duration::from_millis(scatter(number, salt) % MOST)
 }
 
+/// The same from another place on each minute, a quarter further than the minute before: who comes last in one run, and so
+/// is the first to be throttled, is among the first within the next three.
+pub fn from_another_end<T>(mut all: Vec<T>, now: Timestamp) -> Vec<T> {
+    let quarter = all.len() / 4 + 1;
+    let minutes = usize::try_from(now.as_millis() / 60_000).unwrap_or_default() % 4;
+    let start = minutes * quarter;
+    if start < all.len() {
+        all.rotate_left(start);
+    }
+    all
+}
+
 /// When the last turn of a run begins that began then and whose function is ended at `deadline`: what takes longer than
 /// the rest is cut off in order, and goes on in the next run. A function with little time keeps a third of it.
 pub fn last_turn(began: Timestamp, deadline: Timestamp) -> Timestamp {
@@ -394,7 +406,7 @@ fn in_group(state: &LifecycleState) -> Stay {
 pub fn at_work(state: &LifecycleState) -> bool {
     match state {
         LifecycleState::InService => true,
-        LifecycleState::Other(state) => state == "Standby",
+        LifecycleState::Other(_) => state.is_standby(),
         LifecycleState::Pending
         | LifecycleState::PendingWait
         | LifecycleState::WarmedPendingWait

@@ -158,6 +158,9 @@ pub fn rest(claim: &Claim, rest: &Rest) -> Transaction {
                 .as_ref()
                 .is_some_and(|known| known.transition == Transition::Terminating);
         if !superseded {
+            // Kept apart from the guard, which begins the work anew: whoever finds the instance waiting again must be able to
+            // tell that this answer was long ago.
+            next.action_at = Some(claim.began(action));
             next.action = Some(action.clone());
             next.answered = Some(*result);
         }
@@ -256,6 +259,15 @@ pub fn first_launch(claim: &Claim, slot: &Slot) -> Option<Transaction> {
     Some(Transaction::new("first launch", vec![put_slot(next)]))
 }
 
+/// Whether the launch on record certainly waited for our answer and did not get it to go on. One that was found without its
+/// event may have begun before our hook was there: then others let the instance into service, and nobody can tell
+/// afterwards what it wrote.
+fn waited_for_us(claim: &Claim) -> bool {
+    let launch = claim.action.as_ref().filter(|it| it.transition == Transition::Launching);
+    launch.is_some_and(|action| action.token.is_some())
+        && claim.answered != Some(ActionResult::Continue)
+}
+
 /// Begins the release of a leased slot: it is coming free, and never goes back to leased.
 pub fn begin_release(
     claim: &Claim,
@@ -272,6 +284,9 @@ pub fn begin_release(
     }
     let mut releasing = slot.clone();
     releasing.state = SlotState::Releasing { holder: claim.instance.clone() };
+    if releasing.format == Format::Allowed && !waited_for_us(claim) {
+        releasing.format = Format::AllowedUntilReleased;
+    }
     reason.clone_into(&mut releasing.reason);
     let mut next = claim.clone();
     next.phase = Phase::Leaving { slot: id.clone(), epoch: *epoch, since: now };

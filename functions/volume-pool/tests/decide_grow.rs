@@ -377,7 +377,13 @@ fn the_intent_is_taken_back_where_a_slot_came_free_or_will() {
         let members = &mut situation.seen.members.as_mut().unwrap().members;
         members.insert(instance(5), member(LifecycleState::TerminatingWait));
     };
-    for came in [&free as &dyn Fn(&mut Situation), &coming, &leaving] {
+    // Too old for the waiter, but data (seed 4266 of the simulation's third plan).
+    let stale = |situation: &mut Situation| {
+        situation.policy_mut().stale_after_hours = Some(1);
+        let released_at = Some(hours_ago(2));
+        situation.zone().free = vec![Slot { released_at, ..free_slot(0) }];
+    };
+    for came in [&free as &dyn Fn(&mut Situation), &coming, &leaving, &stale] {
         let mut situation = creating();
         came(&mut situation);
         let reason = Reason::CancelCreation { slot: slot_id(7) };

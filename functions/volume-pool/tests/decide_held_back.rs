@@ -177,6 +177,23 @@ fn who_holds_nothing_and_whose_event_was_lost_is_told_to_go_on_by_whichever_hook
     situation.rests(Some(terminate), &Reason::NoActiveActionYet);
 }
 
+/// Others' hooks keep it on its way into the pool after our answer. A second one by instance id hung, and ended its wait on the
+/// way out of the pool: it was in service without a volume (seed 2738 of the simulation's third plan).
+#[test]
+fn a_launch_into_the_warm_pool_that_has_its_answer_is_not_answered_again() {
+    let mut situation = Situation::launching();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    situation.subject.event = None;
+    let into = Action { destination: Some("WarmPool".to_owned()), ..launch_action() };
+    let answered = Some(ActionResult::Continue);
+    situation.seen.claim = Some(Claim { action: Some(into), answered, ..situation::claim() });
+    // It may have been out of the pool since, unheard.
+    let back =
+        Action { token: None, destination: Some("WarmPool".to_owned()), ..terminate_action() };
+    let go_on = Effect::Complete(back, ActionResult::Continue);
+    situation.gives_effect(go_on, &Reason::HoldsNothing);
+}
+
 /// It was out of the pool once more since, and nobody heard of it: the answer on record is that of an earlier return.
 #[test]
 fn a_return_that_waits_again_is_answered_again() {
@@ -243,6 +260,23 @@ fn parked(mode: LeaveMode, state: &str, ec2: InstanceState) -> Situation {
     situation.shown_as(in_the_warm_pool(state));
     situation.runs_as(ec2);
     situation
+}
+
+/// Its volume was detached and deleted by a person (seed 3014 of the simulation's third plan): nobody terminates the holder, so
+/// the slot was being released for ever.
+#[test]
+fn a_slot_whose_volume_was_deleted_is_set_apart_though_its_holder_lies_in_the_warm_pool() {
+    let missing = |since: u64| {
+        let mut situation = parked(LeaveMode::Stop, "Warmed:Stopped", InstanceState::Stopped);
+        situation.seen.described.volumes.clear();
+        situation.claim().since = seconds_ago(since);
+        situation
+    };
+    let problem = "EC2 has not shown it for ten minutes".to_owned();
+    let reason = Reason::Quarantine { volume: volume(1), problem };
+    missing(600).gives_transaction("quarantine", &reason);
+    // Not shown once is not gone.
+    assert_ne!(missing(599).decided().reason, reason);
 }
 
 fn parked_alarm() -> Alarm {

@@ -482,6 +482,35 @@ fn a_lease_of_a_forgotten_instance_is_released_only_after_ten_minutes_of_silence
     situation.settles(&Reason::NothingWaitedFor { state: "no group".to_owned() });
 }
 
+/// It was terminated while it was on standby, and during an outage of EC2 (seed 1322 of the simulation's third plan).
+#[test]
+fn a_holder_that_ec2_forgot_lets_go_of_its_slot_though_auto_scaling_shows_it_on_standby() {
+    let shown = Situation::leaving(LeaveMode::Stop).seen.described.group_instance;
+    let as_shown = |state: &str, since: u64| {
+        let mut situation = unknown(since);
+        situation.seen.described.group_instance.clone_from(&shown);
+        situation.shown_as(LifecycleState::from(state));
+        situation.seen.slot = Some(leased_slot());
+        situation.claim().phase = Phase::Leased { slot: slot_id(0), epoch: 3 };
+        situation
+    };
+    let begun = as_shown("Standby", 600);
+    begun.gives_transaction("begin release", &Reason::InstanceForgotten);
+    let too_soon = as_shown("Standby", 599);
+    too_soon.settles(&Reason::NothingWaitedFor { state: "Standby".to_owned() });
+    // In service it would have been replaced.
+    let watched = as_shown("InService", 600);
+    watched.settles(&Reason::NothingWaitedFor { state: "InService".to_owned() });
+
+    let mut leaving = unknown(600);
+    leaving.seen.described.group_instance.clone_from(&shown);
+    leaving.shown_as(LifecycleState::from("Standby"));
+    leaving.show(available(1));
+    leaving.gives_effect(Effect::Detach(volume(1)), &confirm());
+    leaving.seen.answers.holder_unknown.insert(volume(1));
+    leaving.gives_transaction("release", &detached());
+}
+
 #[test]
 fn a_forgotten_waiter_leaves_the_queue() {
     let mut situation = Situation::waiting();

@@ -730,8 +730,10 @@ proptest! {
         prop_assert!(leaving);
         let seen = &situation.seen;
         let mut not_attached = seen.answers.not_attached.clone();
-        let shown_nowhere =
-            seen.described.instance.is_none() && seen.described.group_instance.is_none();
+        // On standby Auto Scaling shows whom EC2 has forgotten.
+        let group_instance = seen.described.group_instance.as_ref();
+        let shown_nowhere = seen.described.instance.is_none()
+            && group_instance.is_none_or(|shown| shown.state.is_standby());
         if shown_nowhere && NOW.since(claim.since) >= seconds(600) {
             not_attached.extend(seen.answers.holder_unknown.iter().cloned());
         }

@@ -5,12 +5,15 @@
 mod situation;
 
 use situation::{
-    NOW, Situation, available, device, leased_claim, leased_slot, leaving_claim, place, policy,
-    releasing_slot, seconds_ago, slot_id, terminate_action, volume, waiting_claim, written_slot,
+    NOW, Situation, available, device, launch_action, leased_claim, leased_slot, leaving_claim,
+    place, policy, releasing_slot, seconds_ago, slot_id, terminate_action, volume, waiting_claim,
+    written_slot,
 };
 use volume_pool::decide::{Effect, Reason, Step};
-use volume_pool::observation::tags;
+use volume_pool::event::{Action, ActionResult};
+use volume_pool::observation::{LifecycleState, tags};
 use volume_pool::record::{Claim, Format, Origin, Phase, Planned, Slot, SlotState, SlotVolume};
+use volume_pool::sweep::Found;
 use volume_pool::transition::{
     self, Adoption, adopt, begin_release, creation, drift, first_launch, quarantine, release,
 };
@@ -113,6 +116,40 @@ fn the_first_release_after_a_completed_launch_ends_the_right_and_an_earlier_one_
     assert_eq!(released(Format::Allowed), Format::Allowed);
     assert_eq!(released(Format::AllowedUntilReleased), Format::Over);
     assert_eq!(released(Format::Over), Format::Over);
+}
+
+/// A group's hooks were put on it while an instance waited for somebody else's hook: that let it into service while ours was
+/// taken to wait (seeds 2110 and 3094 of the simulation's third plan).
+#[test]
+fn a_launch_that_may_not_have_waited_for_us_ends_the_right_with_its_release() {
+    let begun = |action: Option<Action>, answered| {
+        let claim = Claim { action, answered, ..leased_claim() };
+        let begun = begin_release(&claim, &created(Format::Allowed), None, NOW, "").unwrap();
+        written_slot(&begun).format
+    };
+    let by_hook = Action { token: None, ..launch_action() };
+    assert_eq!(begun(Some(launch_action()), None), Format::Allowed);
+    assert_eq!(begun(Some(launch_action()), Some(ActionResult::Abandon)), Format::Allowed);
+    for (action, answered) in [
+        (Some(by_hook), None),
+        (Some(launch_action()), Some(ActionResult::Continue)),
+        (Some(terminate_action()), None),
+        (None, None),
+    ] {
+        assert_eq!(begun(action, answered), Format::AllowedUntilReleased);
+    }
+}
+
+#[test]
+fn the_right_ends_with_the_service_whatever_else_is_the_matter_with_the_slot() {
+    let mut situation = Situation::attached();
+    situation.subject.event = None;
+    situation.subject.found = Some(Found::SlotAmiss);
+    situation.shown_as(LifecycleState::InService);
+    situation.seen.slot = Some(created(Format::Allowed));
+    situation.show(available(1));
+    let reason = Reason::FirstLaunch { slot: slot_id(0) };
+    situation.gives_transaction("first launch", &reason);
 }
 
 #[test]

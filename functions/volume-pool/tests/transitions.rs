@@ -579,6 +579,27 @@ fn rest_records_the_answer_with_the_action_that_it_answers() {
     assert_eq!(next.answered, Some(ActionResult::Continue));
 }
 
+/// A termination whose event was lost, answered by its hook; the instance was retained and is terminated again, and that
+/// event is lost too (seed 149 of the simulation's third plan: each guard hid how long ago the first answer was).
+#[test]
+fn the_guard_does_not_make_an_answer_younger_that_was_given_without_an_event() {
+    let long_ago = seconds_ago(960);
+    let found = Claim { action: None, action_at: None, opened_at: long_ago, ..claim() };
+    let answer = Some((terminate_action(), ActionResult::Continue));
+    let rested = rest(&found, &at_rest(false, answer));
+    let (rested, _) = written_claim(&rested);
+    assert_eq!(rested.taken_up(), long_ago);
+    let guarded = transition::guard(Some(rested), claim(), my_guard(), None, NOW);
+    let (guarded, _) = written_claim(&guarded);
+    assert_eq!((guarded.opened_at, guarded.taken_up()), (NOW, long_ago));
+
+    // What its event brought up has been on since then.
+    let known = Claim { action: Some(terminate_action()), action_at: Some(long_ago), ..claim() };
+    let answer = Some((terminate_action(), ActionResult::Continue));
+    let rested = rest(&known, &at_rest(false, answer));
+    assert_eq!(written_claim(&rested).0.taken_up(), long_ago);
+}
+
 #[test]
 fn rest_keeps_the_answer_that_was_recorded_before() {
     let answered = Claim { answered: Some(ActionResult::Abandon), ..guarded() };

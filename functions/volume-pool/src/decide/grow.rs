@@ -112,10 +112,9 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
         return commit(None, Reason::RecordsDisagree);
     };
     let unnamed = planned.iter().find(|planned| planned.volume.is_none());
-    let free = {
-        let fresh = choose::fresh(policy, zone, now);
-        zone.left(now).iter().any(|slot| fresh.contains(slot))
-    };
+    let fresh = choose::fresh(policy, zone, now);
+    let left = zone.left(now);
+    let free = left.iter().any(|slot| fresh.contains(slot));
     let Some(unnamed) = unnamed else {
         if let Some(decision) = not_ready(claim, slot, planned, seen, now) {
             return decision;
@@ -135,7 +134,9 @@ pub(super) fn go_on(waiter: Waiter<'_>, seen: &Observation, now: Timestamp) -> D
     }
     let comes = free
         || !forced(claim, policy, now)
-            && (zone.unserved(now) < zone.coming.len()
+            // What is too old for it is data all the same: a person is to decide on it first.
+            && (!left.is_empty()
+                || zone.unserved(now) < zone.coming.len()
                 || match prospect(waiter, seen, now) {
                     Prospect::Look(decision) => return *decision,
                     Prospect::Comes(_) => true,

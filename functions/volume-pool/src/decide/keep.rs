@@ -25,6 +25,11 @@ pub(super) fn decide(
     (claim, slot): (&Claim, &Slot),
     settled: Reason,
 ) -> Decision {
+    // Somebody else completed its launch: whatever else is the matter, no other holder may format what this one has written.
+    if slot.format == Format::Allowed {
+        let reason = Reason::FirstLaunch { slot: slot.id.clone() };
+        return commit(transition::first_launch(claim, slot), reason);
+    }
     for wanted in &slot.volumes {
         if let Some(problem) = astray(subject, seen, wanted) {
             return amiss(subject, seen, (claim, slot), wanted, problem);
@@ -34,11 +39,6 @@ pub(super) fn decide(
         if let Some(decision) = stays(seen, wanted) {
             return decision;
         }
-    }
-    // Somebody else completed its launch.
-    if slot.format == Format::Allowed {
-        let reason = Reason::FirstLaunch { slot: slot.id.clone() };
-        return commit(transition::first_launch(claim, slot), reason);
     }
     if let Some(decision) = launch::tag(subject, seen, slot) {
         return decision;

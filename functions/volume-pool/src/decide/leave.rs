@@ -267,13 +267,15 @@ impl Leaving<'_> {
             }
             Err(Missing::Detachment(volume)) if self.is_off(seen) => {
                 let shown = seen.described.volumes.get(&volume).map(|shown| &shown.state);
+                // Nobody terminates a parked instance, so nothing else would end its release.
+                let for_good = holder_gone(seen, now) || is_parked(seen);
                 match shown {
-                    Some(VolumeState::Other(state)) if holder_gone(seen, now) => {
+                    Some(VolumeState::Other(state)) if for_good => {
                         let problem = format!("EC2 shows it {state}");
                         Some(self.set_apart(volume, problem, now))
                     }
                     None if now.since(self.claim.since) < MISSING_AFTER => None,
-                    None if holder_gone(seen, now) => {
+                    None if for_good => {
                         let problem = "EC2 has not shown it for ten minutes".to_owned();
                         Some(self.set_apart(volume, problem, now))
                     }

@@ -45,6 +45,13 @@ fn warming(subject: &Subject, seen: &Observation) -> Transition {
     }
     let event = believed(subject, seen).map(|event| &event.action);
     let recorded = claim.and_then(|claim| claim.action.as_ref());
+    // It is launched into the pool once in its life. Other people's hooks may keep it waiting after our answer, and one more by
+    // instance id, if it is late, would end its next wait: that out of the pool, where it is to get a slot first.
+    let launched = recorded
+        .is_some_and(|action| action.transition == Transition::Launching && action.to_warm_pool());
+    if event.is_none() && launched && claim.is_some_and(|claim| claim.answered.is_some()) {
+        return Transition::Terminating;
+    }
     event.or(recorded).map_or(Transition::Launching, |action| action.transition)
 }
 

@@ -15,7 +15,7 @@ use crate::ids::{GroupName, InstanceId, PoolName};
 use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
 use crate::record::{List, Record};
 use crate::request::{Ending, Request, Response};
-use crate::sweep::{PoolView, Swept, jitter};
+use crate::sweep::{PoolView, Swept, from_another_end, jitter};
 use crate::time::Timestamp;
 
 /// How many pools are read, and how many hooks and heartbeats are sent, at once: enough to hide the waiting, few enough
@@ -102,7 +102,8 @@ async fn pool<V: Volumes, L: LeaseStore>(
     Ok(PoolView { name, held, free, apart, volumes })
 }
 
-/// Keeps the actions of these instances alive, by their groups' hooks of ours; answers how many.
+/// Keeps the actions of these instances alive, by their groups' hooks of ours; answers how many. Where they are more than
+/// the account's limits let by, it is others each minute that come too late.
 pub async fn keep_alive<V, A, R, L, C>(
     waiting: BTreeMap<GroupName, Vec<(InstanceId, Transition)>>,
     hook_prefix: &str,
@@ -130,7 +131,7 @@ where
             }));
         }
     }
-    stream::iter(heartbeats)
+    stream::iter(from_another_end(heartbeats, ports.clock.now()))
         .map(|heartbeat| carry_out(heartbeat, ports))
         .buffer_unordered(AT_ONCE)
         .filter(|answer| std::future::ready(matches!(answer, Ok(Response::Answered(Ok(()))))))
