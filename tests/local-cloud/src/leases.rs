@@ -15,8 +15,15 @@ use crate::records::Records;
 /// Records in memory, shared by everyone who has a clone.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLeases {
-    records: Arc<Mutex<Records>>,
+    stored: Arc<Mutex<Stored>>,
     gate: Gate,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    records: Records,
+    /// Rises with each change of them.
+    revision: u64,
 }
 
 /// What a page of DynamoDB's `Query` holds at most, in bytes.
@@ -30,32 +37,44 @@ impl MemoryLeases {
 
     /// Every record.
     pub fn records(&self) -> Vec<Record> {
-        self.locked().iter().cloned().collect()
+        self.locked().records.iter().cloned().collect()
     }
 
     /// Has `look` look at every record, without copying them.
     pub fn view<T>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T) -> T {
-        let records = self.locked();
-        look(&mut records.iter())
+        let stored = self.locked();
+        look(&mut stored.records.iter())
+    }
+
+    /// Rises with each change of the records: where it is what it was, they are too.
+    pub(crate) fn revision(&self) -> u64 {
+        self.locked().revision
+    }
+
+    /// Those of the records that `wanted` wants, shared.
+    pub(crate) fn shared(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
+        self.locked().records.shared(wanted)
     }
 
     /// All is lost.
     pub fn lose(&self) {
-        *self.locked() = Records::default();
+        self.restore(&Records::default());
     }
 
     /// The records as they are now.
     pub fn backup(&self) -> Records {
-        self.locked().clone()
+        self.locked().records.clone()
     }
 
     /// All is as it was.
     pub fn restore(&self, backup: &Records) {
-        self.locked().clone_from(backup);
+        let mut stored = self.locked();
+        stored.records.clone_from(backup);
+        stored.revision += 1;
     }
 
-    fn locked(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,12 +82,12 @@ impl LeaseStore for MemoryLeases {
     async fn read(&self, keys: &[Key]) -> Result<BTreeMap<Key, Record>, PortError> {
         self.gate.turn().await;
         self.gate.admit_all(Service::DynamoDb, "dynamodb:GetItem", keys.len())?;
-        Ok(self.locked().read(keys))
+        Ok(self.locked().records.read(keys))
     }
 
     async fn list(&self, list: &List, limit: usize) -> Result<Vec<Record>, PortError> {
         self.gate.turn().await;
-        let found = self.locked().list(list, limit);
+        let found = self.locked().records.list(list, limit);
         let pages = 1 + size_of(&found) / PAGE;
         self.gate.admit_all(Service::DynamoDb, "dynamodb:Query", pages)?;
         Ok(found)
@@ -76,12 +95,14 @@ impl LeaseStore for MemoryLeases {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, PortError> {
         self.gate.admit(Service::DynamoDb, "dynamodb:TransactWriteItems")?;
-        self.locked().commit(transaction)
+        let mut stored = self.locked();
+        stored.revision += 1;
+        stored.records.commit(transaction)
     }
 
     async fn poke(&self, instance: &InstanceId, guard: &InvocationId) -> Result<Poke, PortError> {
         self.gate.admit(Service::DynamoDb, "dynamodb:UpdateItem")?;
-        Ok(self.locked().poke(instance, guard))
+        Ok(self.locked().records.poke(instance, guard))
     }
 
     async fn take_poke(
@@ -90,7 +111,7 @@ impl LeaseStore for MemoryLeases {
         guard: &InvocationId,
     ) -> Result<(), PortError> {
         self.gate.admit(Service::DynamoDb, "dynamodb:UpdateItem")?;
-        self.locked().take_poke(instance, guard);
+        self.locked().records.take_poke(instance, guard);
         Ok(())
     }
 }

@@ -2,33 +2,43 @@
 //! scenarios; the model checker has one in each of its states.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use volume_pool::ids::{InstanceId, InvocationId};
 use volume_pool::ports::{Commit, Poke, PortError};
 use volume_pool::record::{Key, List, Record};
 use volume_pool::transition::{Expect, MOST_WRITES, Transaction, Write};
 
-/// Records, in the order of their keys.
+/// Records, in the order of their keys. Clones share the records: the model checker keeps a table for each of its states.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Records {
-    items: BTreeMap<(String, String), Item>,
+    items: BTreeMap<Arc<Place>, Item>,
 }
+
+/// The partition key and the sort key.
+type Place = (String, String);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Item {
-    record: Record,
+    record: Arc<Record>,
     poked: bool,
 }
 
 impl Records {
     /// Every record.
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.items.values().map(|item| &item.record)
+        self.items.values().map(|item| &*item.record)
+    }
+
+    /// Those of the records that `wanted` wants, shared.
+    pub(crate) fn shared(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
+        let wanted = self.items.values().filter(|item| wanted(&item.record));
+        wanted.map(|item| Arc::clone(&item.record)).collect()
     }
 
     /// The record at this key, if there is one.
     pub fn get(&self, key: &Key) -> Option<&Record> {
-        self.items.get(&place(key)).map(|item| &item.record)
+        self.items.get(&place(key)).map(|item| &*item.record)
     }
 
     /// Those of these records that exist.
@@ -43,15 +53,15 @@ impl Records {
         let found = self
             .items
             .range((partition.clone(), prefix.clone())..)
-            .take_while(|((pk, sk), _)| *pk == partition && sk.starts_with(&prefix))
+            .take_while(|(place, _)| place.0 == partition && place.1.starts_with(&prefix))
             .take(limit)
-            .map(|(_, item)| item.record.clone());
+            .map(|(_, item)| Record::clone(&item.record));
         found.collect()
     }
 
     /// The transaction, whole or not at all.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<Commit, PortError> {
-        let keys: BTreeSet<(String, String)> = transaction.writes.iter().map(written).collect();
+        let keys: BTreeSet<Place> = transaction.writes.iter().map(written).collect();
         if keys.len() != transaction.writes.len() || keys.len() > MOST_WRITES {
             let problem =
                 format!("{}: a key twice, or more than {MOST_WRITES} writes", transaction.name);
@@ -70,9 +80,14 @@ impl Records {
         for write in &transaction.writes {
             match write {
                 Write::Put(record, _) => {
+                    let record = Arc::new(record.clone());
                     let key = place(&record.key());
-                    let poked = self.items.get(&key).is_some_and(|item| item.poked);
-                    self.items.insert(key, Item { record: record.clone(), poked });
+                    match self.items.get_mut(&key) {
+                        Some(item) => item.record = record,
+                        None => {
+                            self.items.insert(Arc::new(key), Item { record, poked: false });
+                        }
+                    }
                 }
                 Write::Delete(key) => {
                     self.items.remove(&place(key));
@@ -104,8 +119,8 @@ impl Records {
     #[must_use]
     pub fn rewritten(&self, mut rewrite: impl FnMut(Record) -> Record) -> Self {
         let items = self.items.values().map(|item| {
-            let record = rewrite(item.record.clone());
-            (place(&record.key()), Item { record, poked: item.poked })
+            let record = Arc::new(rewrite(Record::clone(&item.record)));
+            (Arc::new(place(&record.key())), Item { record, poked: item.poked })
         });
         Self { items: items.collect() }
     }
@@ -122,17 +137,17 @@ impl Records {
     /// The claim of the instance, if this is its guard.
     fn guarded(&mut self, instance: &InstanceId, guard: &InvocationId) -> Option<&mut Item> {
         let item = self.items.get_mut(&place(&Key::Claim(instance.clone())))?;
-        let Record::Claim(claim) = &item.record else { return None };
+        let Record::Claim(claim) = &*item.record else { return None };
         let held = claim.guard.as_ref().is_some_and(|held| held.invocation == *guard);
         held.then_some(item)
     }
 }
 
-fn place(key: &Key) -> (String, String) {
+fn place(key: &Key) -> Place {
     (key.partition(), key.sort())
 }
 
-fn written(write: &Write) -> (String, String) {
+fn written(write: &Write) -> Place {
     match write {
         Write::Put(record, _) => place(&record.key()),
         Write::Delete(key) => place(key),

@@ -31,7 +31,7 @@ use volume_pool::request::Ending;
 
 use crate::in_process::InProcess;
 use crate::leases::MemoryLeases;
-use crate::world::{Config, LifecycleState, World};
+use crate::world::{ApiError, Config, LifecycleState, World};
 
 use conduct::Observed;
 use delivery::Delivery;
@@ -39,6 +39,7 @@ use disturbances::Disturbances;
 use functions::Sweeping;
 use invocations::Running;
 use rebuilding::Table;
+use safety::Live;
 use trace::Trace;
 
 pub use faults::{Chances, Fault, Mishap, Rate};
@@ -115,6 +116,8 @@ pub struct Stage {
     rng: fastrand::Rng,
     /// The attachments that the functions made, as volume and instance; those of people are none of theirs.
     attached: BTreeSet<(String, String)>,
+    /// The attachments that people made.
+    by_people: BTreeSet<(String, String)>,
     /// The instances that were in service with each volume.
     served: BTreeMap<VolumeId, BTreeSet<InstanceId>>,
     /// Instances whose group had no launch hook of ours, or was only observed, at any time of theirs.
@@ -125,6 +128,12 @@ pub struct Stage {
     disturbances: Disturbances,
     /// Since when each slot that is free has been.
     free_since: BTreeMap<SlotId, Timestamp>,
+    /// Since when each slot that is being released has been.
+    releasing_since: BTreeMap<SlotId, Timestamp>,
+    live: Live,
+    /// Which revision of the records the rules on them alone were looked at for, and what of it breaks one.
+    looked_at: Option<u64>,
+    contradictory: Vec<String>,
     /// Since when each claim that has work left has had some.
     open_since: BTreeMap<InstanceId, Timestamp>,
     /// Whether anything has changed since the rules were last looked at.
@@ -177,10 +186,15 @@ impl Stage {
             sequence: 0,
             rng,
             attached: BTreeSet::new(),
+            by_people: BTreeSet::new(),
             served: BTreeMap::new(),
             broken: Vec::new(),
             disturbances: Disturbances::default(),
             free_since: BTreeMap::new(),
+            releasing_since: BTreeMap::new(),
+            live: Live::default(),
+            looked_at: None,
+            contradictory: Vec::new(),
             open_since: BTreeMap::new(),
             changed: false,
             trace: Trace::default(),
@@ -211,6 +225,18 @@ impl Stage {
         while self.step(end)? <= end {}
         self.cloud.world().advance(end);
         self.take_events()
+    }
+
+    /// A person attaches a volume: it is where it is by nobody else's doing.
+    pub fn attach_by_hand(
+        &mut self,
+        volume: &str,
+        instance: &str,
+        device: &str,
+    ) -> Result<(), ApiError> {
+        self.cloud.world().attach_volume(volume, instance, device)?;
+        self.by_people.insert((volume.to_owned(), instance.to_owned()));
+        Ok(())
     }
 
     /// The claims on record.

@@ -53,7 +53,7 @@ pub use activities::{Activity, ActivityStatus};
 pub use attachments::{Attachment, AttachmentState, Detachment};
 pub use commands::{Agent, Command, CommandFilter, CommandInvocation, CommandStatus, SendCommand};
 pub use config::{
-    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, PlacesInEvents, SecondResource,
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, Lag, PlacesInEvents, SecondResource,
     SeveralHooks, Span, StopWhileTerminating, Timings, Workload,
 };
 pub use documents::{Document, DocumentEffect, DocumentOutcome};
@@ -128,12 +128,12 @@ impl World {
             now,
             rng: fastrand::Rng::with_seed(config.seed),
             queue: DueQueue::default(),
-            volumes: Lagged::new(lag),
+            volumes: Lagged::new(lag, config.lag),
             volume_tokens: BTreeMap::new(),
             keys: BTreeMap::new(),
             modifications: BTreeMap::new(),
             paces: BTreeMap::new(),
-            instances: Lagged::new(lag),
+            instances: Lagged::new(lag, config.lag),
             instance_tokens: BTreeMap::new(),
             root_replacements: BTreeMap::new(),
             templates: BTreeMap::new(),

@@ -17,7 +17,7 @@ use crate::plan::{GroupPlan, Plan, Step};
 
 pub(crate) use configuration::{deploy, enrol};
 pub(crate) use instances::agents;
-pub(crate) use trouble::Undo;
+pub(crate) use trouble::{Undo, dismiss_crowded};
 
 /// A history as it goes on.
 #[derive(Debug)]
@@ -62,11 +62,16 @@ impl History<'_> {
             Deed::BreakPolicy => self.break_policy(),
             Deed::Rehook => self.rehook(),
             Deed::SecondHook => self.second_hook(),
+            Deed::Retag => self.retag(),
+            Deed::Crowd => self.crowd(),
             Deed::Pause => self.pause(),
             Deed::PersonAttaches => self.person_attaches(),
+            Deed::PersonReturns => self.person_returns(),
+            Deed::PersonHelps => self.person_helps(),
             Deed::PersonDetaches => self.person_detaches(),
             Deed::PersonDeletes => self.person_deletes(),
             Deed::PersonTags => self.person_tags(),
+            Deed::PersonFillsTags => self.person_fills_tags(),
             Deed::PersonFlags => self.person_flags(),
             Deed::PersonAdds => self.person_adds(),
             Deed::PersonModifies => self.person_modifies(),

@@ -41,6 +41,10 @@ listed! {
         EventsLate,
         /// EC2's describes show what was true some seconds ago.
         StaleDescribes,
+        /// Where they do, the next one may show less than the one before.
+        WaveringDescribes,
+        /// EC2 forgets terminated instances soon, and not after an hour.
+        ForgetsSoon,
         /// Auto Scaling's actions are not to be found for a moment.
         LateActions,
         /// What is read in parallel is answered at different times.
@@ -65,8 +69,14 @@ listed! {
         Retains,
         /// Groups have warm pools.
         WarmPools,
-        /// Other people have a hook on the groups too.
+        /// Warm pools take back what scale-in takes out of service.
+        Reuse,
+        /// An instance whose return to its warm pool is abandoned lies in it all the same.
+        ReturnsAnyway,
+        /// Other people have hooks on the groups too.
         OthersHooks,
+        /// Instances take many volumes.
+        ManyAttachments,
         /// An abandoned launch runs no terminate hooks.
         AbandonedSkips,
         /// Workloads mount nothing.
@@ -115,16 +125,26 @@ listed! {
         Rehook,
         /// A group has two launch hooks of ours for a while.
         SecondHook,
+        /// A group's tag names another pool for a while.
+        Retag,
+        /// A group's template has so many volumes of its own for a while that no room is left for ours.
+        Crowd,
         /// A pool is paused for a while.
         Pause,
         /// A person attaches a volume of the pool to another instance.
         PersonAttaches,
+        /// A person attaches a volume to an instance that held it before.
+        PersonReturns,
+        /// A person attaches a volume to an instance that waits for one.
+        PersonHelps,
         /// A person detaches a volume from its instance.
         PersonDetaches,
         /// A person deletes a volume.
         PersonDeletes,
         /// A person changes the tags of a volume.
         PersonTags,
+        /// A person gives an instance as many tags as it can have.
+        PersonFillsTags,
         /// A person has a volume deleted with its instance.
         PersonFlags,
         /// A person adds a volume to a pool.

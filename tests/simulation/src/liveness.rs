@@ -9,12 +9,13 @@ use local_cloud::world::{
     DesiredCapacity, GroupChange, InstanceState, LifecycleState, MaintenanceChange, Member,
     VolumeState, WarmPoolChange,
 };
+use volume_pool::decide::Alarm;
 use volume_pool::observation::tags;
 use volume_pool::policy::{Mode, Policy, WhenEmpty};
 use volume_pool::record::{Phase, Record, Slot, SlotState};
 
-use crate::deeds::{History, agents, enrol};
-use crate::setup::{LAUNCH, OTHERS};
+use crate::deeds::{History, agents, dismiss_crowded, enrol};
+use crate::setup::{LAUNCH, OTHERS, OTHERS_LAUNCH};
 
 /// How long everything may take to come to rest once nothing goes wrong any more.
 const LONG: Duration = Duration::from_hours(6);
@@ -60,7 +61,9 @@ fn mend(history: &mut History<'_>) {
                 ..GroupChange::default()
             };
             let _refused = world.update_group(&group.name, change);
-            let _refused = world.delete_lifecycle_hook(&group.name, OTHERS);
+            for hook in [OTHERS, OTHERS_LAUNCH] {
+                let _refused = world.delete_lifecycle_hook(&group.name, hook);
+            }
             let shrunk = WarmPoolChange { min_size: Some(0), ..WarmPoolChange::default() };
             let warm = world.group(&group.name).is_ok_and(|group| group.warm_pool.is_some());
             if warm {
@@ -75,10 +78,26 @@ fn mend(history: &mut History<'_>) {
 }
 
 /// What people do again and again: instances of nobody's are terminated, so are those that are kept after their
-/// termination was abandoned, and those that wait for their successor.
+/// termination was abandoned, those that wait for their successor, those that have no room for a volume, those of which
+/// they were told that they lie in the warm pool with a slot, and those that came into service without hooks while they were
+/// letting go of one.
 fn tend(history: &mut History<'_>) {
     let mut rng = history.rng.fork();
     agents(history.stage, &mut rng);
+    dismiss_crowded(history.stage);
+    let claims = history.stage.claims();
+    let leaving: BTreeSet<&str> = claims
+        .iter()
+        .filter(|claim| matches!(claim.phase, Phase::Leaving { .. }))
+        .map(|claim| claim.instance.as_str())
+        .collect();
+    let alarms = history.stage.reports.iter().flat_map(|report| &report.journal.alarms);
+    let told: BTreeSet<String> = alarms
+        .filter_map(|alarm| match alarm {
+            Alarm::ParkedHolder { holder, .. } => Some(holder.to_string()),
+            _ => None,
+        })
+        .collect();
     let mut world = history.stage.cloud.world();
     let members: BTreeSet<String> =
         world.groups().flat_map(|group| group.members.keys().cloned()).collect();
@@ -90,10 +109,16 @@ fn tend(history: &mut History<'_>) {
     for instance in outside {
         let _refused = world.terminate_instances(&[instance]);
     }
+    let lets_go = |member: &Member| leaving.contains(member.instance.as_str());
     let dismissed: Vec<String> = world
         .groups()
         .flat_map(|group| group.members.values())
-        .filter(|it| it.state.is_retained() || it.successor != local_cloud::world::Successor::None)
+        .filter(|it| {
+            it.state.is_retained()
+                || it.successor != local_cloud::world::Successor::None
+                || lets_go(it) && it.state == LifecycleState::InService
+                || lets_go(it) && told.contains(&it.instance)
+        })
         .map(|it| it.instance.clone())
         .collect();
     for instance in dismissed {
@@ -159,6 +184,10 @@ fn unrest(stage: &Stage) -> Option<String> {
                 });
                 if !alive {
                     return Some(format!("{id} is held by {holder}, which is gone"));
+                }
+                let member = world.member(holder.as_str());
+                if member.is_some_and(|(_, member)| member.state.is_warmed()) {
+                    return Some(format!("{id} is held by {holder}, which is parked"));
                 }
             }
             SlotState::Quarantined if !slot.reason.is_empty() => {}

@@ -29,6 +29,9 @@ struct Cli {
     /// How many threads [default: one for each core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Tells how often everything has happened, as it is told of 20,000 seeds or more.
+    #[arg(long)]
+    tally: bool,
     /// Begins no further seed once one has failed.
     #[arg(long)]
     first: bool,
@@ -98,8 +101,11 @@ fn main() -> ExitCode {
     });
     let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut out = std::io::stdout();
-    for line in sum.tally.lines() {
-        let _ = writeln!(out, "{line}");
+    let many = sum.tally.seeds >= MANY;
+    if cli.tally || many {
+        for line in sum.tally.lines() {
+            let _ = writeln!(out, "{line}");
+        }
     }
     sum.failures.sort();
     for (seed, failure) in &sum.failures {
@@ -109,7 +115,7 @@ fn main() -> ExitCode {
         tell(*seed, true);
     }
     let failed: Vec<u64> = sum.failures.iter().map(|(seed, _)| *seed).collect();
-    let missing = if sum.tally.seeds < MANY { Vec::new() } else { sum.tally.missing() };
+    let missing = if many { sum.tally.missing() } else { Vec::new() };
     let verdict = match (failed.as_slice(), missing.as_slice()) {
         ([], []) => "clean".to_owned(),
         ([], missing) => format!("INCOMPLETE, this never happened: {}", missing.join(", ")),

@@ -50,6 +50,8 @@ pub struct GroupPlan {
     pub heartbeat: u32,
     /// Whether the hooks are put on it while it runs already.
     pub enrolled_later: bool,
+    /// Whether other people, where they have hooks on it, have one for its launches too.
+    pub others_launch: bool,
 }
 
 /// Something that is done to the world.
@@ -161,6 +163,7 @@ fn groups(rng: &mut fastrand::Rng, is: &impl Fn(Nature) -> bool) -> Vec<GroupPla
             policy: PolicyPlan::drawn(&mut rng, pool, is(Nature::Sets)),
             heartbeat: [300, 300, 600, 3_600][rng.usize(0..4)],
             enrolled_later: rng.u32(0..6) == 0,
+            others_launch: rng.bool(),
         }
     });
     drawn.take(count).collect()

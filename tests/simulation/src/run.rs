@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use local_cloud::stage::{Chances, Fault, Mishap, Rate, Stage, Timeouts};
-use local_cloud::world::{AbandonedLaunch, Config, Workload};
+use local_cloud::world::{AbandonedLaunch, AbandonedReturn, Config, Lag, Span, Timings, Workload};
 use volume_pool::Timestamp;
 
 use crate::deeds::{History, Undo, agents};
@@ -51,7 +51,7 @@ pub fn trace(seed: u64, cuts: &Cuts) -> (String, Run) {
     let features: Vec<String> = plan.features.iter().map(ToString::to_string).collect();
     let mut text = format!("seed {seed}: {}\n", features.join(" "));
     for group in &plan.groups {
-        let GroupPlan { name, zones, size, volumes, policy, heartbeat, enrolled_later } = group;
+        let GroupPlan { name, zones, size, volumes, policy, heartbeat, enrolled_later, .. } = group;
         // Writing to a string never fails.
         let _ = writeln!(
             text,
@@ -116,9 +116,21 @@ fn config(plan: &Plan) -> Config {
     let late = Duration::from_millis(rng.u64(100..5_000));
     let skips = plan.is(Nature::AbandonedSkips);
     let idle = plan.is(Nature::IdleWorkload);
+    let mut timings = Timings::default();
+    if plan.is(Nature::ForgetsSoon) {
+        timings.terminated_visible = Span::millis(10_000, 3_600_000);
+    }
     Config {
         seed: plan.seed,
+        timings,
         stale_describe: plan.is(Nature::StaleDescribes).then_some(stale),
+        lag: if plan.is(Nature::WaveringDescribes) { Lag::Wavering } else { Lag::Steady },
+        attachment_limit: if plan.is(Nature::ManyAttachments) { 128 } else { 28 },
+        abandoned_return: if plan.is(Nature::ReturnsAnyway) {
+            AbandonedReturn::Returns
+        } else {
+            AbandonedReturn::Terminates
+        },
         late_actions: plan.is(Nature::LateActions).then_some(late),
         abandoned_launch: if skips {
             AbandonedLaunch::SkipsTerminateHooks
@@ -134,9 +146,11 @@ fn chances(plan: &Plan) -> Chances {
     let calls = Fault::ALL.into_iter().filter(|fault| plan.befalls(*fault));
     let rate = |nature, rate: Rate| if plan.is(nature) { rate } else { 0 };
     let skew = Duration::from_secs(u64::from(plan.is(Nature::ClockSkew)));
+    // Where events are lost, some histories see hardly any.
+    let lost = [300, 1_000, 9_000][usize::try_from(plan.seed % 3).unwrap_or_default()];
     Chances {
         calls: calls.map(|fault| (fault, plan.fault_rate)).collect(),
-        lost: rate(Nature::EventsLost, 1_000),
+        lost: rate(Nature::EventsLost, lost),
         twice: rate(Nature::EventsTwice, 2_000),
         late: rate(Nature::EventsLate, 1_000),
         latest: Duration::from_hours(2),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use local_cloud::stage::Stage;
 use local_cloud::world::{
     ApiError, BlockDevice, CreateGroup, CreateVolume, GroupChange, GroupTag, HookSpecification,
-    IMAGE, LaunchSpecification, MaintenanceChange, MaintenancePolicy, Market, PoolState,
+    IMAGE, LaunchSpecification, MaintenanceChange, MaintenancePolicy, Market, PoolState, ScaledIn,
     TemplateReference, TerminateHookAbandon, Transition, VolumeSpecification, WarmPoolChange,
 };
 
@@ -18,8 +18,9 @@ pub(crate) const POOL: &str = "stateful-asg:pool";
 /// The launch hook of ours, and the one that waits for terminating instances.
 pub(crate) const LAUNCH: &str = "stateful-asg-launch";
 pub(crate) const TERMINATE: &str = "stateful-asg-terminate";
-/// A hook of somebody else.
+/// Hooks of somebody else: one for terminating instances, one for launching ones.
 pub(crate) const OTHERS: &str = "drain";
+pub(crate) const OTHERS_LAUNCH: &str = "bootstrap";
 
 /// Builds the world that a plan asks for.
 pub(crate) fn build(stage: &Stage, plan: &Plan) -> Result<(), String> {
@@ -48,11 +49,17 @@ fn raise(stage: &Stage, plan: &Plan, planned: &GroupPlan) -> Result<(), ApiError
         let change = WarmPoolChange {
             min_size: Some(planned.size % 3),
             state: Some(if stopped { PoolState::Stopped } else { PoolState::Running }),
+            scaled_in: Some(scaled_in(plan)),
             ..WarmPoolChange::default()
         };
         world.put_warm_pool(&planned.name, change)?;
     }
     Ok(())
+}
+
+/// What a warm pool does with those that scale-in takes out of service.
+pub(crate) fn scaled_in(plan: &Plan) -> ScaledIn {
+    if plan.is(Nature::Reuse) { ScaledIn::Reused } else { ScaledIn::Terminated }
 }
 
 /// A volume with the pool's tag. Where slots have several, its own tag tells which of them it is.
@@ -77,15 +84,16 @@ fn disk() -> VolumeSpecification {
     }
 }
 
+/// A volume that comes and goes with its instance.
+pub(crate) fn disk_at(device: String) -> BlockDevice {
+    BlockDevice { device, specification: disk(), delete_on_termination: true }
+}
+
 /// What an instance is launched from; those that are enrolled later bring volumes of their own.
 pub(crate) fn specification(plan: &Plan, planned: Option<&GroupPlan>) -> LaunchSpecification {
     let own = planned.filter(|planned| planned.enrolled_later);
     let devices = own.map_or(0, |planned| planned.policy.volumes);
-    let devices = VOLUMES.iter().take(devices).map(|(_, device)| BlockDevice {
-        device: (*device).to_owned(),
-        specification: disk(),
-        delete_on_termination: true,
-    });
+    let devices = VOLUMES.iter().take(devices).map(|(_, device)| disk_at((*device).to_owned()));
     let volume_tags = own.map(|planned| (POOL.to_owned(), planned.policy.pool.clone()));
     LaunchSpecification {
         image_id: Some(IMAGE.to_owned()),
@@ -116,6 +124,16 @@ pub(crate) fn hooks(planned: &GroupPlan, metadata: &str) -> Vec<HookSpecificatio
     ]
 }
 
+fn others_hook(name: &str, transition: Transition) -> HookSpecification {
+    HookSpecification {
+        name: name.to_owned(),
+        transition: Some(transition),
+        metadata: None,
+        heartbeat_timeout: Some(300),
+        default_result: None,
+    }
+}
+
 /// The tag by which a group is found.
 pub(crate) fn tag(planned: &GroupPlan) -> GroupTag {
     GroupTag { value: planned.policy.pool.clone(), propagate_at_launch: false }
@@ -142,13 +160,10 @@ fn group(stage: &Stage, plan: &Plan, planned: &GroupPlan) -> Result<(), ApiError
     let mut hooks =
         if planned.enrolled_later { Vec::new() } else { hooks(planned, &planned.policy.json()) };
     if plan.is(Nature::OthersHooks) {
-        hooks.push(HookSpecification {
-            name: OTHERS.to_owned(),
-            transition: Some(Transition::Terminating),
-            metadata: None,
-            heartbeat_timeout: Some(300),
-            default_result: None,
-        });
+        hooks.push(others_hook(OTHERS, Transition::Terminating));
+        if planned.others_launch {
+            hooks.push(others_hook(OTHERS_LAUNCH, Transition::Launching));
+        }
     }
     let tags = if planned.enrolled_later {
         BTreeMap::new()

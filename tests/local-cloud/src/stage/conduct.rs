@@ -30,6 +30,8 @@ pub(super) struct Caller<'a> {
     pub(super) records_at: Option<Timestamp>,
     /// How it saw the queue last.
     pub(super) queue: Option<Queue>,
+    /// When it looked at EC2 and Auto Scaling last.
+    pub(super) described_at: Option<Timestamp>,
 }
 
 impl Stage {
@@ -39,8 +41,9 @@ impl Stage {
             return;
         };
         let world = self.cloud.world();
-        let found = self.leases.view(|records| {
-            let book = Book::new(records);
+        let live = self.live.of(&self.leases);
+        let book = Book::new(&mut live.iter().map(AsRef::as_ref));
+        let found: Vec<String> = {
             let (unenrolled, taken) = (&self.unenrolled, &self.taken);
             let opened_since = self
                 .open_since
@@ -63,7 +66,8 @@ impl Stage {
                         since.is_some_and(|since| me.records_at.is_some_and(|read| *since < read))
                     };
                     let coming = || me.queue.and_then(|queue| queue.awaits(call.claim()?));
-                    call.creates(creation, was_there).or_else(coming)
+                    let seen = me.queue.map_or(0, Queue::earlier);
+                    call.creates(creation, was_there, seen).or_else(coming)
                 }
                 Effect::Stop => call.stops(),
                 Effect::RunDocument(run) => call.runs(run),
@@ -71,8 +75,8 @@ impl Stage {
                 Effect::KeepOnTermination(_) | Effect::Heartbeat(_) => None,
             };
             let unguarded = call.unguarded(effect, me.name);
-            unguarded.into_iter().chain(unread).chain(ours).collect::<Vec<String>>()
-        });
+            unguarded.into_iter().chain(unread).chain(ours).collect()
+        };
         drop(world);
         self.broken.extend(found);
         if let Effect::Attach(volume, _) = effect {
@@ -126,7 +130,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn claim(&self) -> Option<&Claim> {
-        self.book.claims.get(self.instance).copied()
+        self.book.claim(self.instance)
     }
 
     /// Nothing is changed in AWS for an instance without its guard. Heartbeats are exempt, and so is the answer for an
@@ -172,7 +176,7 @@ impl Call<'_> {
     /// Rule 6: attached is what the instance holds.
     fn attaches(&self, volume: &VolumeId) -> Option<String> {
         let held = match self.claim().map(|claim| &claim.phase) {
-            Some(Phase::Leased { slot, .. }) => self.book.slots.get(slot).copied(),
+            Some(Phase::Leased { slot, .. }) => self.book.slot(slot),
             Some(
                 Phase::Closed
                 | Phase::Waiting { .. }
@@ -274,15 +278,21 @@ impl Call<'_> {
     }
 
     /// Rule 8: an empty volume is created only with its intent on record, and where no slot with data is free for the
-    /// instance that it is for. What came free after the records were read right before could not be seen; and whose policy
-    /// prefers an empty volume after a while takes none whose data is too old for it then.
-    fn creates(&self, creation: &Creation, was_there: impl Fn(&SlotId) -> bool) -> Option<String> {
+    /// instance that it is for. What came free after the records were read right before could not be seen, nor who left the
+    /// queue: `seen` is how many waited before it then; and whose policy prefers an empty volume after a while takes none
+    /// whose data is too old for it then.
+    fn creates(
+        &self,
+        creation: &Creation,
+        was_there: impl Fn(&SlotId) -> bool,
+        seen: usize,
+    ) -> Option<String> {
         let Some(claim @ Claim { phase: Phase::Creating { place, since, slot, .. }, .. }) =
             self.claim()
         else {
             return Some(format!("rule 8: a volume is created for {}, unannounced", self.instance));
         };
-        let planned = self.book.slots.get(slot).and_then(|slot| match &slot.state {
+        let planned = self.book.slot(slot).and_then(|slot| match &slot.state {
             SlotState::Creating { claimant, planned } if *claimant == claim.instance => {
                 Some(planned)
             }
@@ -297,18 +307,17 @@ impl Call<'_> {
                     .world
                     .member(claim.instance.as_str())
                     .is_none_or(|(_, member)| member.state != LifecycleState::PendingWait));
-        let earlier = self.book.claims.values().filter(|other| {
+        let earlier = self.book.claims().filter(|other| {
             other.queued().is_some_and(|(there, then)| {
                 there == place && (then, &other.instance) < (*since, &claim.instance)
             })
         });
         let free = self
             .book
-            .slots
-            .values()
+            .slots()
             .filter(|slot| slot.state == SlotState::Free && slot.place() == *place)
             .filter(|slot| was_there(&slot.id) && !self.too_old_by_now(claim, slot));
-        let (earlier, free) = (earlier.count(), free.count());
+        let (earlier, free) = (earlier.count().max(seen), free.count());
         let named = creation.tags.get(tags::SLOT).map(String::as_str) == Some(&*slot.to_string());
         (!announced || !named || free > earlier && !made_whole).then(|| {
             format!("rule 8: a volume of {slot} is created for {}: announced {announced}, named {named}, {free} slots free, {earlier} waiters before it", self.instance)
@@ -361,9 +370,9 @@ fn rests_on_records(effect: &Effect) -> bool {
     }
 }
 
-/// Which policies ask for observation only, each parsed once.
+/// Which policies ask for observation only, each parsed once. They are few, and differ in length.
 #[derive(Debug, Default)]
-pub(super) struct Observed(BTreeMap<String, bool>);
+pub(super) struct Observed(Vec<(String, bool)>);
 
 impl Observed {
     /// Whether a policy of the group's launch hooks of ours asks for observation only.
@@ -372,12 +381,12 @@ impl Observed {
             hook.name.starts_with(HOOK_PREFIX) && hook.transition == world::Transition::Launching
         });
         launch.filter_map(|hook| hook.metadata.as_ref()).any(|text| {
-            if let Some(known) = self.0.get(text) {
+            if let Some((_, known)) = self.0.iter().find(|(known, _)| known == text) {
                 return *known;
             }
             let policy = Policy::parse(Some(text));
             let asks = policy.is_ok_and(|policy| policy.mode == Mode::Observe);
-            self.0.insert(text.clone(), asks);
+            self.0.push((text.clone(), asks));
             asks
         })
     }

@@ -1,5 +1,6 @@
 //! Invocations: the calls of each, one at a time, with what goes wrong.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use volume_pool::ids::{InstanceId, InvocationId};
 use volume_pool::invocation::Invocation;
 use volume_pool::ports::{Commit, PortError};
 use volume_pool::rebuild::Rebuild;
+use volume_pool::record::Record;
 use volume_pool::request::{Ending, Request, Response};
 use volume_pool::{Allowance, Timestamp, shell};
 
@@ -68,6 +70,8 @@ pub(super) struct Running {
     records_at: Option<Timestamp>,
     /// How it saw the queue that it stands in, last.
     queue: Option<Queue>,
+    /// When it looked at EC2 and Auto Scaling last.
+    described_at: Option<Timestamp>,
     /// What Lambda tries again when the invocation dies or fails.
     delivery: Delivery,
 }
@@ -141,6 +145,7 @@ impl Stage {
             was_frozen: false,
             records_at: None,
             queue: None,
+            described_at: None,
             delivery: delivery.clone(),
         });
         Ok(())
@@ -196,6 +201,9 @@ impl Stage {
         };
         let records = matches!(response, Response::Records(..) | Response::Committed(_));
         running.records_at = records.then_some(now);
+        if matches!(response, Response::Described(_)) {
+            running.described_at = Some(now);
+        }
         running.queue = Queue::seen(&running.request, &response).or(running.queue);
         running.request = running.machine.resume(response, running.function.reads(now));
         running.due = match &running.request {
@@ -259,10 +267,25 @@ impl Stage {
         let set = self.fault.filter(|(call, _)| *call == self.calls).map(|(_, fault)| fault);
         let fault = set.or_else(|| self.chances.with_call(&running.request, &mut self.rng))?;
         self.count(Mishap::Call(fault));
-        if let Some(instance) = &running.about {
-            self.disturbed(Some(instance.clone()));
+        for instance in self.concerned(running) {
+            self.disturbed(Some(instance));
         }
         Some(fault)
+    }
+
+    /// Whose affairs stand still when something goes wrong with an invocation: the instance that it was started for, and those
+    /// whose guard it holds, which may be waiters that it serves.
+    fn concerned(&self, running: &Running) -> BTreeSet<InstanceId> {
+        let guarded = |record: &Record| match record {
+            Record::Claim(claim) => {
+                let guard = claim.guard.as_ref().filter(|it| it.invocation == running.name);
+                guard.map(|_| claim.instance.clone())
+            }
+            _ => None,
+        };
+        let guarded: BTreeSet<InstanceId> =
+            self.leases.view(|records| records.filter_map(guarded).collect());
+        guarded.into_iter().chain(running.about.clone()).collect()
     }
 
     /// A call goes wrong. What the invocation is answered, if it lives on.
@@ -322,8 +345,10 @@ impl Stage {
                 .running
                 .extract_if(.., |other| other.function.number == number && !other.hanging)
                 .collect();
-            for instance in others.into_iter().filter_map(|other| other.about) {
-                self.disturbed(Some(instance));
+            for other in others {
+                for instance in self.concerned(&other) {
+                    self.disturbed(Some(instance));
+                }
             }
         }
     }
@@ -332,10 +357,11 @@ impl Stage {
     fn carry_out(&mut self, running: &Running) -> Result<Response, String> {
         let ports = self.ports();
         self.changed |= matches!(running.request, Request::Commit(_) | Request::Effect(..));
-        let Running { name, records_at, queue, .. } = running;
-        let caller = Caller { name, records_at: *records_at, queue: *queue };
+        let Running { name, records_at, queue, described_at, .. } = running;
+        let caller =
+            Caller { name, records_at: *records_at, queue: *queue, described_at: *described_at };
         self.before_call(&running.request, &caller);
-        let breaks = self.would_break(&running.request, *queue);
+        let breaks = self.would_break(&running.request, &caller);
         let before = self.elsewhere(&running.request);
         let volumes = self.cloud.world().volumes().len();
         let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();

@@ -2,55 +2,74 @@
 //! describes show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use volume_pool::Timestamp;
 use volume_pool::ids::{InstanceId, SlotId, VolumeId};
 use volume_pool::record::{Claim, Key, Phase, Record, Slot, SlotState};
 
 use super::{HOOK_PREFIX, Stage, Table};
+use crate::leases::MemoryLeases;
 use crate::world::{self, AttachmentState, LifecycleState, Origin, Transition, World};
 
-/// The records, by what they are about.
+/// The records, by what they are about, each in the order of its name.
 pub(super) struct Book<'a> {
-    pub(super) claims: BTreeMap<&'a InstanceId, &'a Claim>,
-    pub(super) slots: BTreeMap<&'a SlotId, &'a Slot>,
-    owners: BTreeMap<&'a VolumeId, &'a SlotId>,
-    marks: BTreeSet<Key>,
+    claims: Vec<&'a Claim>,
+    slots: Vec<&'a Slot>,
+    owners: Vec<(&'a VolumeId, &'a SlotId)>,
+    marks: Vec<&'a Record>,
 }
 
 impl<'a> Book<'a> {
     pub(super) fn new(records: &mut dyn Iterator<Item = &'a Record>) -> Self {
-        let mut book = Self {
-            claims: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            marks: BTreeSet::new(),
-        };
-        for record in records {
+        let mut book =
+            Self { claims: Vec::new(), slots: Vec::new(), owners: Vec::new(), marks: Vec::new() };
+        for record in records.filter(|record| says_something(record)) {
             match record {
-                // There are many that have come to their end, and they say nothing.
-                Record::Claim(claim) if is_over(claim) => {}
-                Record::Claim(claim) => {
-                    book.claims.insert(&claim.instance, claim);
-                }
-                Record::Slot(slot) => {
-                    book.slots.insert(&slot.id, slot);
-                }
-                Record::Volume(owner) => {
-                    book.owners.insert(&owner.volume, &owner.slot);
-                }
+                Record::Claim(claim) => book.claims.push(claim),
+                Record::Slot(slot) => book.slots.push(slot),
+                Record::Volume(owner) => book.owners.push((&owner.volume, &owner.slot)),
                 Record::Waiting(_)
                 | Record::Free(_)
                 | Record::Coming(_)
                 | Record::Held(_)
                 | Record::Apart(_)
-                | Record::Open(_) => {
-                    book.marks.insert(record.key());
-                }
+                | Record::Open(_) => book.marks.push(record),
                 Record::Pool(_) | Record::Group(_) | Record::Known(_) => (),
             }
         }
+        // As a rule they come so.
+        book.claims.sort_by(|a, b| a.instance.cmp(&b.instance));
+        book.slots.sort_by(|a, b| a.id.cmp(&b.id));
+        book.owners.sort();
         book
+    }
+
+    /// The claims that are not over.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &'a Claim> {
+        self.claims.iter().copied()
+    }
+
+    /// The slots.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &'a Slot> {
+        self.slots.iter().copied()
+    }
+
+    /// The instance's claim, unless it is over.
+    pub(super) fn claim(&self, instance: &InstanceId) -> Option<&'a Claim> {
+        let found = self.claims.binary_search_by(|claim| claim.instance.cmp(instance)).ok()?;
+        Some(self.claims[found])
+    }
+
+    /// The slot of that name.
+    pub(super) fn slot(&self, id: &SlotId) -> Option<&'a Slot> {
+        let found = self.slots.binary_search_by(|slot| slot.id.cmp(id)).ok()?;
+        Some(self.slots[found])
+    }
+
+    fn owner(&self, volume: &VolumeId) -> Option<&'a SlotId> {
+        let found = self.owners.binary_search_by(|(owned, _)| (*owned).cmp(volume)).ok()?;
+        Some(self.owners[found].1)
     }
 }
 
@@ -59,7 +78,10 @@ impl Stage {
     pub fn violations(&mut self) -> Vec<String> {
         let world = self.cloud.world();
         // Attachments that have ended are nobody's any more.
-        self.attached.retain(|(volume, instance)| world.attachment(volume, instance).is_some());
+        let lasts =
+            |(volume, instance): &(String, String)| world.attachment(volume, instance).is_some();
+        self.attached.retain(lasts);
+        self.by_people.retain(lasts);
         for group in world.groups() {
             let ours = enrolled(group) && !self.observed.asks(group);
             // Whoever is put into a group from outside comes into service without hooks (`AttachInstances`).
@@ -72,19 +94,63 @@ impl Stage {
         }
         let mut broken = self.broken.clone();
         broken.extend(world.violations());
-        self.leases.view(|records| {
-            let book = Book::new(records);
-            book.note_free(&mut self.free_since, world.now());
+        let live = self.live.of(&self.leases);
+        let book = Book::new(&mut live.iter().map(AsRef::as_ref));
+        // What the records alone say stays so until they change.
+        if self.looked_at != self.live.revision {
+            let releasing = |slot: &Slot| matches!(slot.state, SlotState::Releasing { .. });
+            let free = |slot: &Slot| slot.state == SlotState::Free;
+            book.note_since(&mut self.free_since, world.now(), free);
+            book.note_since(&mut self.releasing_since, world.now(), releasing);
             book.note_open(&mut self.open_since, world.now());
-            book.note_served(&world, &mut self.served);
-            book.contradictions(&mut broken);
-            book.free_is_detached(&world, &mut broken);
-            if self.table == Table::Whole {
-                book.attached_is_held(&world, &self.attached, &mut broken);
-                book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
-            }
-        });
+            self.contradictory.clear();
+            book.contradictions(&mut self.contradictory);
+            self.looked_at = self.live.revision;
+        }
+        broken.extend_from_slice(&self.contradictory);
+        book.note_served(&world, &mut self.served);
+        book.free_is_detached(&world, &self.by_people, &mut broken);
+        if self.table == Table::Whole {
+            book.attached_is_held(&world, &self.attached, &mut broken);
+            book.served_in_service(&world, (&self.unenrolled, &self.taken), &mut broken);
+        }
         broken
+    }
+}
+
+/// The records that say something, as they are at a revision: the rules look at them at every step, and most steps change
+/// none.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    revision: Option<u64>,
+    records: Arc<[Arc<Record>]>,
+}
+
+impl Live {
+    /// Those of the table as it is now.
+    pub(super) fn of(&mut self, leases: &MemoryLeases) -> Arc<[Arc<Record>]> {
+        let revision = leases.revision();
+        if self.revision != Some(revision) {
+            self.records = leases.shared(says_something).into();
+            self.revision = Some(revision);
+        }
+        Arc::clone(&self.records)
+    }
+}
+
+/// There are many claims that have come to their end, and they say nothing; nor do pools and groups here.
+fn says_something(record: &Record) -> bool {
+    match record {
+        Record::Claim(claim) => !is_over(claim),
+        Record::Pool(_) | Record::Group(_) | Record::Known(_) => false,
+        Record::Slot(_)
+        | Record::Volume(_)
+        | Record::Waiting(_)
+        | Record::Free(_)
+        | Record::Coming(_)
+        | Record::Held(_)
+        | Record::Apart(_)
+        | Record::Open(_) => true,
     }
 }
 
@@ -96,38 +162,44 @@ pub fn contradictions(records: &mut dyn Iterator<Item = &Record>) -> Vec<String>
 }
 
 impl Book<'_> {
-    /// Notes since when each free slot has been free.
-    fn note_free(&self, since: &mut BTreeMap<SlotId, Timestamp>, now: Timestamp) {
-        let free = |id: &SlotId| self.slots.get(id).is_some_and(|it| it.state == SlotState::Free);
-        since.retain(|id, _| free(id));
-        for id in self.slots.keys().filter(|id| free(id)) {
-            if !since.contains_key(*id) {
-                since.insert((*id).clone(), now);
+    /// Notes since when each slot that is so has been so.
+    fn note_since(
+        &self,
+        since: &mut BTreeMap<SlotId, Timestamp>,
+        now: Timestamp,
+        is_so: impl Fn(&Slot) -> bool,
+    ) {
+        since.retain(|id, _| self.slot(id).is_some_and(&is_so));
+        for slot in self.slots().filter(|slot| is_so(slot)) {
+            if !since.contains_key(&slot.id) {
+                since.insert(slot.id.clone(), now);
             }
         }
     }
 
     /// Notes since when each claim with work left has had some.
     fn note_open(&self, since: &mut BTreeMap<InstanceId, Timestamp>, now: Timestamp) {
-        since.retain(|id, _| self.claims.get(id).is_some_and(|claim| claim.open));
-        for (id, _) in self.claims.iter().filter(|(_, claim)| claim.open) {
-            if !since.contains_key(*id) {
-                since.insert((*id).clone(), now);
+        since.retain(|id, _| self.claim(id).is_some_and(|claim| claim.open));
+        for claim in self.claims().filter(|claim| claim.open) {
+            if !since.contains_key(&claim.instance) {
+                since.insert(claim.instance.clone(), now);
             }
         }
     }
 
     /// Notes who is in service with which volumes.
     fn note_served(&self, world: &World, served: &mut BTreeMap<VolumeId, BTreeSet<InstanceId>>) {
-        let members = world.groups().flat_map(|group| group.members.values());
-        let in_service: BTreeSet<&str> = members
-            .filter(|member| member.state == LifecycleState::InService)
-            .map(|member| member.instance.as_str())
-            .collect();
-        for slot in self.slots.values() {
-            let holder = slot.holder().filter(|holder| in_service.contains(holder.as_str()));
-            for (volume, holder) in slot.every_volume().filter_map(|it| Some((it, holder?))) {
-                served.entry(volume.clone()).or_default().insert(holder.clone());
+        for slot in self.slots() {
+            let Some(holder) = slot.holder() else { continue };
+            let member = world.member(holder.as_str());
+            if member.is_none_or(|(_, member)| member.state != LifecycleState::InService) {
+                continue;
+            }
+            for volume in slot.every_volume() {
+                let holders = served.get(volume);
+                if !holders.is_some_and(|holders| holders.contains(holder)) {
+                    served.entry(volume.clone()).or_default().insert(holder.clone());
+                }
             }
         }
     }
@@ -141,25 +213,25 @@ impl Book<'_> {
     /// Rule 1: one slot, one holder; one instance, one slot; and both say so, of the same epoch.
     fn one_holder_each(&self, broken: &mut Vec<String>) {
         let mut holders = BTreeSet::new();
-        for slot in self.slots.values() {
+        for slot in self.slots() {
             let Some(holder) = slot.holder() else { continue };
             if !holders.insert(holder) {
                 broken.push(format!("rule 1: {holder} holds two slots, {} among them", slot.id));
             }
-            let held = self.claims.get(holder).filter(|claim| claim.waits().is_none());
+            let held = self.claim(holder).filter(|claim| claim.waits().is_none());
             if held.and_then(|claim| claim.slot()) != Some(&slot.id) {
                 let id = &slot.id;
                 broken.push(format!("rule 1: {id} is held by {holder}, whose claim differs"));
             }
         }
-        for claim in self.claims.values() {
+        for claim in self.claims() {
             let (id, epoch, leaving) = match &claim.phase {
                 Phase::Closed | Phase::Waiting { .. } | Phase::Creating { .. } => continue,
                 Phase::Leased { slot, epoch } => (slot, epoch, false),
                 Phase::Leaving { slot, epoch, .. } => (slot, epoch, true),
             };
             let instance = &claim.instance;
-            let differs = match self.slots.get(id) {
+            let differs = match self.slot(id) {
                 None => "does not exist".to_owned(),
                 Some(slot) if slot.epoch != *epoch => format!("is of epoch {}", slot.epoch),
                 Some(slot) => match &slot.state {
@@ -177,13 +249,13 @@ impl Book<'_> {
     /// A volume belongs to one slot, and its own row says to which.
     fn one_slot_each(&self, broken: &mut Vec<String>) {
         let mut seen: BTreeMap<&VolumeId, &SlotId> = BTreeMap::new();
-        for slot in self.slots.values() {
+        for slot in self.slots() {
             for volume in slot.volumes.iter().map(|known| &known.volume) {
                 let id = &slot.id;
                 if let Some(other) = seen.insert(volume, id) {
                     broken.push(format!("{volume} is part of two slots, {other} and {id}"));
                 }
-                if self.owners.get(volume) != Some(&id) {
+                if self.owner(volume) != Some(id) {
                     broken.push(format!("{volume} is part of {id}, and its own row differs"));
                 }
             }
@@ -193,7 +265,7 @@ impl Book<'_> {
     /// No wake-up is lost: whoever waits, comes free or has work left is found by a mark, and every mark means that.
     fn marked(&self, broken: &mut Vec<String>) {
         let mut due = BTreeSet::new();
-        for claim in self.claims.values() {
+        for claim in self.claims() {
             if let Some((place, since)) = claim.queued() {
                 due.insert(Key::Waiting(place.clone(), since, claim.instance.clone()));
             }
@@ -201,7 +273,7 @@ impl Book<'_> {
                 due.insert(Key::Open(claim.instance.clone()));
             }
         }
-        for slot in self.slots.values() {
+        for slot in self.slots() {
             match slot.state {
                 SlotState::Free => {
                     due.insert(Key::Free(slot.place(), slot.released_at, slot.id.index));
@@ -218,17 +290,25 @@ impl Book<'_> {
                 SlotState::Creating { .. } | SlotState::Retired => {}
             }
         }
-        broken.extend(due.difference(&self.marks).map(|key| format!("marks: {key:?} is missing")));
-        broken
-            .extend(self.marks.difference(&due).map(|key| format!("marks: {key:?} is left over")));
+        let marks: BTreeSet<Key> = self.marks.iter().map(|mark| mark.key()).collect();
+        broken.extend(due.difference(&marks).map(|key| format!("marks: {key:?} is missing")));
+        broken.extend(marks.difference(&due).map(|key| format!("marks: {key:?} is left over")));
     }
 
-    /// Rule 3: a slot is free only once its volumes are off everyone who held it.
-    fn free_is_detached(&self, world: &World, broken: &mut Vec<String>) {
-        for slot in self.slots.values().filter(|slot| slot.state == SlotState::Free) {
+    /// Rule 3: a slot is free only once its volumes are off everyone who held it. What a person puts back there is theirs.
+    fn free_is_detached(
+        &self,
+        world: &World,
+        by_people: &BTreeSet<(String, String)>,
+        broken: &mut Vec<String>,
+    ) {
+        for slot in self.slots().filter(|slot| slot.state == SlotState::Free) {
             for volume in slot.volumes.iter().map(|known| &known.volume) {
                 for holder in &slot.recent_holders {
-                    if world.attachment(volume.as_str(), holder.as_str()).is_some() {
+                    let (its, on) = (volume.as_str(), holder.as_str());
+                    if world.attachment(its, on).is_some()
+                        && !by_people.contains(&(its.to_owned(), on.to_owned()))
+                    {
                         let id = &slot.id;
                         broken.push(format!(
                             "rule 3: {id} is free, and {volume} is still on {holder}, which held it"
@@ -252,8 +332,7 @@ impl Book<'_> {
                 matches!(attachment.state, AttachmentState::Detaching | AttachmentState::Busy)
             });
             let held = self
-                .slots
-                .values()
+                .slots()
                 .filter(|slot| slot.holder().is_some_and(|holder| holder.as_str() == instance))
                 .any(|slot| slot.volumes.iter().any(|known| known.volume.as_str() == volume));
             if !undone && !held {
@@ -275,11 +354,12 @@ impl Book<'_> {
             let came_by_its_hooks =
                 group.members.values().filter(|member| !unenrolled.contains(&member.instance));
             for member in came_by_its_hooks {
-                let running = world
-                    .instance(&member.instance)
-                    .is_ok_and(|instance| instance.state == world::InstanceState::Running);
+                let running = || {
+                    let instance = world.instance(&member.instance);
+                    instance.is_ok_and(|it| it.state == world::InstanceState::Running)
+                };
                 if member.state == LifecycleState::InService
-                    && running
+                    && running()
                     && let Some(lacking) = lacking(world, self, &member.instance)
                     && !taken.iter().any(|volume| lacking.contains(volume))
                 {
@@ -304,7 +384,7 @@ fn enrolled(group: &world::Group) -> bool {
 
 /// What an instance lacks to be in service.
 pub(super) fn lacking(world: &World, book: &Book<'_>, instance: &str) -> Option<String> {
-    let slot = book.slots.values().find(
+    let slot = book.slots().find(
         |slot| matches!(&slot.state, SlotState::Leased { holder } if holder.as_str() == instance),
     );
     let Some(slot) = slot else {

@@ -175,6 +175,16 @@ pub enum Workload {
     Idle,
 }
 
+/// Which describes show what was, while they lag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lag {
+    /// All of them, until the lag is over.
+    Steady,
+    /// Some of them: EC2 answers from several places, of which some are behind, so that the next describe may show less
+    /// than the one before.
+    Wavering,
+}
+
 /// What a [`World`](super::World) is made from. Two worlds of one configuration that are asked the same go the same way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -195,6 +205,8 @@ pub struct Config {
     pub workload: Workload,
     /// How long describes of volumes and instances go on showing the state before a change. None: not at all.
     pub stale_describe: Option<Duration>,
+    /// Which of them do.
+    pub lag: Lag,
     /// How long after an instance shows `…:Wait` its lifecycle actions are not to be found yet: seen on AWS in
     /// 2026 with `CompleteLifecycleAction` (PrairieLearn/PrairieLearn#15586). None: they are there at once.
     pub late_actions: Option<Duration>,
@@ -244,6 +256,7 @@ impl Default for Config {
             timings: Timings::default(),
             workload: Workload::Mounts,
             stale_describe: None,
+            lag: Lag::Steady,
             late_actions: None,
             abandoned_launch: AbandonedLaunch::RunsTerminateHooks,
             abandoned_return: AbandonedReturn::Terminates,

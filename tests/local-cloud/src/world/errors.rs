@@ -145,6 +145,9 @@ pub enum ApiError {
     /// A text that is no image id.
     #[error("Invalid id: \"{0}\" (expecting \"ami-...\")")]
     ImageMalformed(String),
+    /// More tags than a resource can have.
+    #[error("The maximum number of Tags for a resource has been reached.")]
+    TagLimitExceeded,
     /// A resource id of no kind that can be tagged here.
     #[error("The ID '{0}' is not valid")]
     InvalidId(String),
@@ -273,6 +276,7 @@ impl ApiError {
             Self::SubnetNotFound(_) => "InvalidSubnetID.NotFound",
             Self::VpcNotFound(_) => "InvalidVpcID.NotFound",
             Self::ImageMalformed(_) => "InvalidAMIID.Malformed",
+            Self::TagLimitExceeded => "TagLimitExceeded",
             Self::InvalidId(_) => "InvalidID",
             Self::TemplateNameNotFound => "InvalidLaunchTemplateName.NotFoundException",
             Self::TemplateIdNotFound(_) => "InvalidLaunchTemplateId.NotFound",

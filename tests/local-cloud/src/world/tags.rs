@@ -1,6 +1,6 @@
 //! Tags on EC2 resources: limits, reserved keys, and the three tag operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use super::errors::ApiError;
@@ -75,10 +75,13 @@ pub(super) fn check_tags(tags: &Tags) -> Result<(), ApiError> {
             )));
         }
     }
-    if tags.len() > TAGS_PER_RESOURCE {
-        return Err(ApiError::InvalidParameterValue("Too many tags".to_owned()));
-    }
-    Ok(())
+    check_number(tags.keys())
+}
+
+/// Refuses more tags than a resource can have. Those of AWS do not count ("Tag your Amazon EC2 resources", tag restrictions).
+fn check_number<'a>(keys: impl Iterator<Item = &'a String>) -> Result<(), ApiError> {
+    let counted: BTreeSet<&String> = keys.filter(|key| !key.starts_with("aws:")).collect();
+    if counted.len() > TAGS_PER_RESOURCE { Err(ApiError::TagLimitExceeded) } else { Ok(()) }
 }
 
 impl World {
@@ -86,7 +89,7 @@ impl World {
     pub fn create_tags(&mut self, resources: &[String], tags: &Tags) -> Result<(), ApiError> {
         check_tags(tags)?;
         for resource in resources {
-            self.tags_of(resource)?;
+            check_number(self.tags_of(resource)?.keys().chain(tags.keys()))?;
         }
         for resource in resources {
             self.change_tags(resource, |existing| existing.extend(tags.clone()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use local_cloud::world::{
-    Config, CreateVolume, Filter, PageRequest, Tags, VolumeSpecification, VolumeState, World,
+    Config, CreateVolume, Filter, Lag, PageRequest, Tags, VolumeSpecification, VolumeState, World,
 };
 
 use crate::staging::{new_volume, pass, request, running, with, world};
@@ -121,4 +121,51 @@ fn a_lagging_describe_shows_what_was_before() {
     assert_eq!(world.volume(&volume).unwrap().state, VolumeState::InUse);
     pass(&mut world, 4);
     assert_eq!(shown(&world), VolumeState::InUse);
+}
+
+#[test]
+fn a_wavering_describe_shows_now_what_is_and_now_what_was_until_the_lag_is_over() {
+    let stale_describe = Some(Duration::from_secs(9));
+    let mut world = with(Config { stale_describe, lag: Lag::Wavering, ..Config::default() });
+    let volume = world.create_volume(request("a")).unwrap().id;
+    let instance = running(&mut world, "a");
+    pass(&mut world, 10);
+    world.attach_volume(&volume, &instance, "/dev/sdf").unwrap();
+    let shown = |world: &World| {
+        let page = PageRequest::default();
+        let ids = [volume.clone()];
+        let free =
+            world.describe_volumes(&ids, &[], &page).unwrap().items[0].attachments.is_empty();
+        let instances = world.describe_instances(&[], &[], &page).unwrap().items;
+        let here = &instances[0].attachments;
+        assert_eq!(free, here.iter().all(|it| it.volume != volume), "one describe, two moments");
+        free
+    };
+    let mut seen = Vec::new();
+    for _ in 0..80 {
+        seen.push(shown(&world));
+        world.advance(world.now().plus(Duration::from_millis(100)));
+    }
+    assert!(seen.windows(2).any(|two| two == [false, true]), "it never went back: {seen:?}");
+    assert!(seen.windows(2).any(|two| two == [true, false]), "{seen:?}");
+    for _ in 0..80 {
+        world.advance(world.now().plus(Duration::from_millis(100)));
+        seen.push(shown(&world));
+    }
+    assert!(seen[100..].iter().all(|free| !free), "the lag was over: {seen:?}");
+}
+
+#[test]
+fn a_resource_has_fifty_tags_and_not_one_more() {
+    let mut world = world();
+    let volume = new_volume(&mut world, "a");
+    let tags = |numbers: std::ops::Range<u32>| -> Tags {
+        numbers.map(|number| (format!("tag-{number}"), String::new())).collect()
+    };
+    world.create_tags(std::slice::from_ref(&volume), &tags(0..49)).unwrap();
+    let refused = world.create_tags(std::slice::from_ref(&volume), &tags(49..51)).unwrap_err();
+    assert_eq!(refused.code(), "TagLimitExceeded");
+    assert_eq!(world.volume(&volume).unwrap().tags.len(), 49, "all or none");
+    world.create_tags(std::slice::from_ref(&volume), &tags(48..50)).unwrap();
+    assert_eq!(world.volume(&volume).unwrap().tags.len(), 50);
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use local_cloud::stage::Stage;
 use local_cloud::world::{
-    GroupChange, HookSpecification, PoolState, Process, Transition, WarmPoolChange,
+    GroupChange, GroupTag, HookSpecification, LaunchSpecification, PoolState, Process,
+    TemplateReference, Transition, WarmPoolChange,
 };
+use volume_pool::ids::DeviceName;
 use volume_pool::ports::{Commit, LeaseStore};
 use volume_pool::record::{Key, Record};
 use volume_pool::transition::{self, Transaction};
@@ -13,7 +15,7 @@ use volume_pool::transition::{self, Transaction};
 use super::trouble::Undo;
 use super::{Done, History};
 use crate::plan::{GroupPlan, ZONES};
-use crate::setup::{LAUNCH, POOL, hooks, tag};
+use crate::setup::{LAUNCH, POOL, disk_at, hooks, scaled_in, specification, tag};
 
 /// The second launch hook of ours that nobody should have made.
 pub(super) const SECOND: &str = "stateful-asg-second";
@@ -47,9 +49,9 @@ impl History<'_> {
         }
         let state = if self.rng.bool() { PoolState::Stopped } else { PoolState::Running };
         let (min_size, state) = (Some(self.rng.u32(0..=2)), Some(state));
-        world
-            .put_warm_pool(&name, WarmPoolChange { min_size, state, ..WarmPoolChange::default() })
-            .ok()
+        let scaled_in = Some(scaled_in(self.plan));
+        let change = WarmPoolChange { min_size, state, scaled_in, ..WarmPoolChange::default() };
+        world.put_warm_pool(&name, change).ok()
     }
 
     pub(super) fn deploy(&mut self) -> Done {
@@ -105,6 +107,58 @@ impl History<'_> {
         Some(())
     }
 
+    pub(super) fn retag(&mut self) -> Done {
+        let group = self.one_group();
+        let other = self.rng.choice(["shared", "cassandra", "elsewhere"])?;
+        let name = self.name(group);
+        let mut world = self.stage.cloud.world();
+        let tagged = world.group(&name).is_ok_and(|it| it.tags.contains_key(POOL));
+        if !tagged || self.groups[group].policy.pool == other {
+            return None;
+        }
+        let tag = GroupTag { value: other.to_owned(), propagate_at_launch: false };
+        world.create_or_update_group_tags(vec![(name, POOL.to_owned(), tag)]).ok()?;
+        drop(world);
+        self.undo_within(HOUR, Undo::Retag(group));
+        Some(())
+    }
+
+    /// Every name that a volume could be attached at is taken by the template's own, or as many as an instance takes.
+    pub(super) fn crowd(&mut self) -> Done {
+        let group = self.one_group();
+        // The volumes of such a template belong to the pool.
+        let name = self.name(group);
+        let crowded = |undo: &Undo| matches!(undo, Undo::Uncrowd(crowded, _) if *crowded == name);
+        // And so many volumes take their time: one group in four is worth it.
+        if self.groups[group].enrolled_later
+            || self.undo.iter().any(|(_, undo)| crowded(undo))
+            || self.rng.u32(0..4) > 0
+        {
+            return None;
+        }
+        let mut world = self.stage.cloud.world();
+        // A template goes by its id or by its name.
+        let known = world.group(&name).ok()?.template.clone();
+        let template = TemplateReference { name: None, ..known };
+        // The root volume counts.
+        let most = world.config().attachment_limit - 1;
+        let names = DeviceName::candidates().take(most).map(|device| device.to_string());
+        let base = specification(self.plan, Some(&self.groups[group]));
+        let crowded = LaunchSpecification { block_devices: names.map(disk_at).collect(), ..base };
+        let (made, version) =
+            world.create_launch_template_version(&template, None, crowded).ok()?;
+        let reference = TemplateReference {
+            id: Some(made.id),
+            version: Some(version.number.to_string()),
+            ..TemplateReference::default()
+        };
+        let change = GroupChange { template: Some(reference), ..GroupChange::default() };
+        world.update_group(&name, change).ok()?;
+        drop(world);
+        self.undo_within(Duration::from_mins(30), Undo::Uncrowd(name, template));
+        Some(())
+    }
+
     pub(super) fn pause(&mut self) -> Done {
         let group = self.one_group();
         let pool = self.groups[group].policy.pool.clone();
@@ -136,8 +190,14 @@ pub(crate) fn enrol(stage: &Stage, group: &GroupPlan) {
     for hook in hooks(group, &group.policy.json()) {
         let _refused = world.put_lifecycle_hook(&group.name, hook);
     }
+    drop(world);
+    tag_group(stage, group);
+}
+
+/// Has a group's tag name its pool.
+pub(super) fn tag_group(stage: &Stage, group: &GroupPlan) {
     let change = (group.name.clone(), POOL.to_owned(), tag(group));
-    let _refused = world.create_or_update_group_tags(vec![change]);
+    let _refused = stage.cloud.world().create_or_update_group_tags(vec![change]);
 }
 
 /// Pauses or resumes a pool on record, as a person's tool does.

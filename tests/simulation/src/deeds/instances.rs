@@ -2,12 +2,13 @@
 
 use local_cloud::stage::Stage;
 use local_cloud::world::{
-    ActionName, DesiredCapacity, InstanceState, LifecycleResult, LifecycleState, RunInstances,
+    ActionName, DesiredCapacity, InstanceState, LifecycleResult, LifecycleState, Member, Origin,
+    RunInstances,
 };
 
 use super::{Done, History};
 use crate::plan::ZONES;
-use crate::setup::{OTHERS, specification};
+use crate::setup::{OTHERS, OTHERS_LAUNCH, specification};
 
 impl History<'_> {
     pub(super) fn fail(&mut self) -> Done {
@@ -119,14 +120,19 @@ impl History<'_> {
 /// answers.
 pub(crate) fn agents(stage: &Stage, rng: &mut fastrand::Rng) {
     let mut world = stage.cloud.world();
-    let waiting: Vec<(String, String)> = world
+    let waiting: Vec<(String, Member)> = world
         .groups()
         .flat_map(|group| group.members.values().map(|member| (group.name.clone(), member)))
-        .filter(|(_, member)| member.state == LifecycleState::TerminatingWait)
-        .map(|(group, member)| (group, member.instance.clone()))
+        .filter(|(_, member)| member.state.as_str().ends_with(":Wait"))
+        .map(|(group, member)| (group, member.clone()))
         .collect();
-    for (group, instance) in waiting {
-        if rng.u32(0..4) == 0 {
+    for (group, Member { instance, state, origin, .. }) in waiting {
+        let leaves = match state {
+            LifecycleState::TerminatingWait => true,
+            LifecycleState::WarmedPendingWait => origin == Origin::Group,
+            _ => false,
+        };
+        if rng.u32(0..4) == 0 && leaves {
             let _refused = world.stop_instances(std::slice::from_ref(&instance));
         }
         if rng.u32(0..3) == 0 {
@@ -136,7 +142,9 @@ pub(crate) fn agents(stage: &Stage, rng: &mut fastrand::Rng) {
             } else {
                 LifecycleResult::Continue
             };
-            let _refused = world.complete_lifecycle_action(&group, OTHERS, name, result);
+            for hook in [OTHERS, OTHERS_LAUNCH] {
+                let _refused = world.complete_lifecycle_action(&group, hook, name, result);
+            }
         }
     }
 }

@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use local_cloud::gate::Service;
-use local_cloud::world::{AttachmentState, Bucket, Pace, Step as Pacing, TagDeletion, Throttling};
+use local_cloud::stage::Stage;
+use local_cloud::world::{
+    AttachmentState, Bucket, DesiredCapacity, Detachment, GroupChange, LifecycleState, Pace,
+    Step as Pacing, TagDeletion, TemplateReference, Throttling,
+};
 
-use super::configuration::{SECOND, set_paused};
+use super::configuration::{SECOND, set_paused, tag_group};
 use super::{Done, History, deploy, enrol};
 use crate::feature::Deed;
 use crate::policies::KEY;
+
+/// Where a person attaches a volume.
+pub(super) const BY_HAND: &str = "/dev/sdx";
+/// No instance has so many volumes, unless its template was crowded.
+const FEW: usize = 20;
 
 /// What is undone after a while.
 #[derive(Debug, Clone)]
@@ -32,8 +41,26 @@ pub(crate) enum Undo {
     Enrol(usize),
     /// The group has one launch hook of ours again.
     SecondHook(String),
+    /// The group's tag names its pool again.
+    Retag(usize),
+    /// The group's template is what it was, and those that it launched meanwhile and could not serve are replaced.
+    Uncrowd(String, TemplateReference),
     /// The pool is resumed.
     Unpause(String),
+    /// A volume is taken off the instance that a person put it on.
+    Attachment {
+        /// The volume.
+        volume: String,
+        /// The instance.
+        instance: String,
+    },
+    /// An instance's tags are taken off again.
+    Tags {
+        /// The instance.
+        instance: String,
+        /// Their keys.
+        keys: Vec<String>,
+    },
     /// A volume's tag is what it was.
     Tag {
         /// The volume.
@@ -153,6 +180,20 @@ impl History<'_> {
                     stage.cloud.world().delete_tags(&volumes, &[deletion])
                 };
             }
+            Undo::Retag(group) => tag_group(stage, &self.groups[*group]),
+            Undo::Uncrowd(group, template) => uncrowd(stage, group, template),
+            Undo::Attachment { volume, instance } => {
+                let mut world = stage.cloud.world();
+                world.unmount(volume);
+                let _refused =
+                    world.detach_volume(volume, Some(instance), Some(BY_HAND), Detachment::Clean);
+            }
+            Undo::Tags { instance, keys } => {
+                let deletion = |key: &String| TagDeletion { key: key.clone(), value: None };
+                let deletions: Vec<TagDeletion> = keys.iter().map(deletion).collect();
+                let instance = std::slice::from_ref(instance);
+                let _refused = stage.cloud.world().delete_tags(instance, &deletions);
+            }
             Undo::Unpause(pool) => {
                 // A person who gets no answer tries again.
                 if set_paused(stage, pool, false).is_none() {
@@ -172,5 +213,23 @@ impl History<'_> {
         for (_, undo) in std::mem::take(&mut self.undo) {
             self.undo(&undo);
         }
+    }
+}
+
+fn uncrowd(stage: &Stage, group: &str, template: &TemplateReference) {
+    let change = GroupChange { template: Some(template.clone()), ..GroupChange::default() };
+    let _refused = stage.cloud.world().update_group(group, change);
+    dismiss_crowded(stage);
+}
+
+/// Has those replaced that wait and have no room for a volume.
+pub(crate) fn dismiss_crowded(stage: &Stage) {
+    let mut world = stage.cloud.world();
+    let members = world.groups().flat_map(|group| group.members.values());
+    let waiting = members.filter(|it| it.state == LifecycleState::PendingWait);
+    let crowded = waiting.filter(|it| world.attachments_of(&it.instance).len() > FEW);
+    let crowded: Vec<String> = crowded.map(|it| it.instance.clone()).collect();
+    for one in crowded {
+        let _refused = world.terminate_instance_in_group(&one, DesiredCapacity::Kept);
     }
 }
