@@ -17,6 +17,8 @@ pub struct Configuration {
     pub policy: &'static str,
     /// How many instances are in service with a slot each at the beginning.
     pub in_service: u8,
+    /// How many wait for one at the beginning.
+    pub waiting: u8,
     /// How many there can be in all.
     pub instances: u8,
     /// Whether the pool's volumes are still to be adopted.
@@ -104,6 +106,7 @@ const ONE: Configuration = Configuration {
     volumes: &["data"],
     policy: DETACH,
     in_service: 0,
+    waiting: 0,
     instances: 1,
     unknown: false,
     hands: 1,
@@ -174,6 +177,20 @@ pub const ALL: &[Configuration] = &[
         begins: 2,
         unaided: true,
         faults: Faults { launches: 1, terminations: 1, ..NOTHING },
+        ..ONE
+    },
+    Configuration {
+        name: "two-waiters-two-slots",
+        about: "two instances leave at once while two wait: each is served, though both slots come free for the first",
+        slots: 2,
+        in_service: 2,
+        waiting: 2,
+        instances: 4,
+        hands: 2,
+        begins: 2,
+        most: 4,
+        unaided: true,
+        faults: Faults { terminations: 2, ..NOTHING },
         ..ONE
     },
     Configuration {

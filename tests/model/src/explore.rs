@@ -36,8 +36,9 @@ pub struct Counterexample {
 /// Explores everything that can happen, nearest first, until a rule breaks or nothing is left.
 pub fn explore(protocol: &Protocol) -> Verdict {
     let began = Instant::now();
-    let checker =
-        protocol.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let checker = protocol.clone().checker().threads(cores);
+    let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let mut discoveries = checker.discoveries();
     let broken = [SAFETY, WAKE_UPS, LIVENESS].iter().find_map(|rule| discoveries.remove(rule));
     let found = match broken {

@@ -17,6 +17,7 @@ use crate::answer::{Answered, Asked};
 use crate::cloud::{Bound, Cloud, Departure};
 use crate::configuration::{Configuration, Faults};
 use crate::names;
+use crate::repair::Mended;
 use crate::state::{Lag, Notice, Running, State, hinted, subject, swept};
 use crate::step::Step;
 use crate::variant::Variant;
@@ -41,13 +42,16 @@ pub struct Protocol {
     /// What is broken in it.
     pub variants: Vec<Variant>,
     initial: State,
+    /// What reconcile has brought right already.
+    pub(crate) mended: Mended,
 }
 
 impl Protocol {
     /// The configuration, with its instances brought into service by the product itself.
     pub fn new(configuration: Configuration, variants: &[Variant]) -> Self {
         let initial = State::new(&configuration);
-        let mut protocol = Self { configuration, variants: Vec::new(), initial };
+        let mended = Mended::default();
+        let mut protocol = Self { configuration, variants: Vec::new(), initial, mended };
         let mut state = protocol.initial.clone();
         if !configuration.unknown {
             // Who comes first makes slots of the volumes, and goes again.
@@ -58,7 +62,7 @@ impl Protocol {
             let forgotten = Arc::make_mut(&mut state.cloud);
             forgotten.instances.remove(&first);
         }
-        for number in 1..=configuration.in_service {
+        for number in 1..=configuration.in_service + configuration.waiting {
             let id = names::instance(number);
             protocol.bring_up(&mut state, &id, |cloud| cloud.launch(&id, Bound::Service));
         }
