@@ -66,13 +66,16 @@ async fn nothing_differs_from_local_cloud_where_that_is_asked() -> Result<(), Fa
     Ok(())
 }
 
-type Switch = fn(&mut Config);
+/// A switch of local-cloud: the probe that must notice it, and the questions that are answered otherwise then: what is claimed, and what
+/// is seen.
+type Switch =
+    (&'static str, fn(&mut Config), &'static [(&'static str, &'static str, &'static str)]);
 
 #[tokio::test]
 async fn where_a_switch_is_turned_just_that_differs() -> Result<(), Failure> {
     const DRY_RUN: &str = "DryRunOperation";
     const REFUSED: &str = "UnauthorizedOperation";
-    let switches: [(&str, Switch, &[(&str, &str, &str)]); 6] = [
+    let switches: [Switch; 6] = [
         (
             "stop-while-terminating",
             |it| it.stop_while_terminating = StopWhileTerminating::Refused,
