@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Disk, Metadata, PROGRAM, output, run};
@@ -98,11 +98,18 @@ impl Machine {
         Outcome { success: output.status.success(), said }
     }
 
+    /// Starts a task of the program, and gives it with what it says.
+    pub fn start(&self, task: &str) -> (Child, ChildStderr) {
+        let mut child = self.command(task).stderr(Stdio::piped()).spawn().unwrap();
+        let said = child.stderr.take().unwrap();
+        (child, said)
+    }
+
     /// Starts a task of the program, and gives it with what it has said up to the first line with this text.
     pub fn start_until(&self, task: &str, text: &str) -> (Child, String) {
-        let mut child = self.command(task).stderr(Stdio::piped()).spawn().unwrap();
+        let (child, stderr) = self.start(task);
         let mut said = String::new();
-        let mut reader = BufReader::new(child.stderr.take().unwrap());
+        let mut reader = BufReader::new(stderr);
         while !said.contains(text) {
             assert!(reader.read_line(&mut said).unwrap() > 0, "it never said {text:?}: {said}");
         }

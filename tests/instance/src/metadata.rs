@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// A metadata service on loopback.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub struct Metadata {
     /// Its URL.
     pub address: String,
     answers: Arc<Mutex<BTreeMap<String, String>>>,
+    asked: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
 
 const TOKEN: &str = "a-token-of-this-service";
@@ -35,12 +36,14 @@ impl Metadata {
     /// One that answers on this listener, and has nothing to say yet.
     pub fn serve(listener: TcpListener) -> Self {
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let metadata = Self { address, answers: Arc::default() };
-        let answers = Arc::clone(&metadata.answers);
+        let metadata = Self { address, answers: Arc::default(), asked: Arc::default() };
+        let (answers, asked) = (Arc::clone(&metadata.answers), Arc::clone(&metadata.asked));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // Whoever hangs up has heard enough.
-                let _ = answer(stream, &answers);
+                let Ok(path) = answer(stream, &answers) else { continue };
+                asked.0.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+                asked.1.notify_all();
             }
         });
         metadata
@@ -50,6 +53,14 @@ impl Metadata {
     pub fn say(&self, path: &str, text: &str) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(path.to_owned(), text.to_owned());
+    }
+
+    /// Waits until it has been asked for this so often, whatever the answer was. What is never asked is for the run's own time limit to end.
+    pub fn until_asked(&self, path: &str, times: usize) {
+        let (asked, more) = &*self.asked;
+        let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let fewer = |asked: &mut Vec<String>| asked.iter().filter(|it| *it == path).count() < times;
+        drop(more.wait_while(asked, fewer));
     }
 
     /// Has no such thing any more.
@@ -75,7 +86,8 @@ impl Metadata {
     }
 }
 
-fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, String>>) -> std::io::Result<()> {
+/// Answers one request, and gives what was asked for.
+fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, String>>) -> std::io::Result<String> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     let mut headers = BTreeMap::new();
@@ -111,5 +123,6 @@ fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, String>>) -> std::
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
-    )
+    )?;
+    Ok(path.trim_start_matches("/latest/meta-data/").to_owned())
 }

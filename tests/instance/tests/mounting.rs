@@ -267,12 +267,17 @@ fn a_rebalance_recommendation_counts_only_where_it_is_to() {
     assert!(outcome.said.contains("rebalance recommendation"), "{}", outcome.said);
     assert_eq!(machine.mounted(), None);
 
+    // Elsewhere it goes on waiting: a second question after the end comes only after a whole look.
     let (machine, _disk) = leaving("{}");
     machine.metadata.say("events/recommendations/rebalance", notice);
-    machine.metadata.say("spot/instance-action", r#"{"action":"stop"}"#);
-    let outcome = machine.run("drain");
-    assert!(outcome.said.contains("Spot interruption"), "{}", outcome.said);
-    assert!(!outcome.said.contains("rebalance"), "{}", outcome.said);
+    let (mut child, said) = machine.start("drain");
+    machine.metadata.until_asked("spot/instance-action", 2);
+    assert!(machine.mounted().is_some());
+    machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
+    assert!(child.wait().unwrap().success());
+    let said = std::io::read_to_string(said).unwrap();
+    assert!(said.contains("Auto Scaling wants it Terminated"), "{said}");
+    assert!(!said.contains("rebalance"), "{said}");
 }
 
 #[track_caller]
