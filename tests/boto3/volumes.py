@@ -68,6 +68,18 @@ def volumes(report, cloud):
             **(base | {"VolumeType": "gp2", "Throughput": 200}),
         )
         refused(INVALID_PARAMETER + ("UnknownVolumeType",), ec2.create_volume, **(base | {"VolumeType": "gp9"}))
+    with report.check("a snapshot of it, and a volume in another zone from that, once it is completed"):
+        taken = ec2.create_snapshot(
+            VolumeId=first, Description="boto3", TagSpecifications=tagged("snapshot", {"set": "taken"})
+        )
+        equal((taken["State"], taken["VolumeId"], taken["VolumeSize"]), ("pending", first, 20))
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[taken["SnapshotId"]], WaiterConfig=quickly())
+        [seen] = ec2.describe_snapshots(OwnerIds=["self"], Filters=with_tag("set", "taken"))["Snapshots"]
+        equal((seen["SnapshotId"], seen["Progress"], tag_map(seen)), (taken["SnapshotId"], "100%", {"set": "taken"}))
+        made = ec2.create_volume(AvailabilityZone=other_zone, SnapshotId=taken["SnapshotId"], VolumeType="gp3")
+        equal((made["Size"], made["Encrypted"], made["SnapshotId"]), (20, True, taken["SnapshotId"]))
+        ec2.get_waiter("volume_available").wait(VolumeIds=[made["VolumeId"]], WaiterConfig=quickly())
+        ec2.delete_volume(VolumeId=made["VolumeId"])
     with report.check("neither a size nor a snapshot: MissingParameter"):
         refused("MissingParameter", ec2.create_volume, AvailabilityZone=zone, VolumeType="gp3")
     with report.check("a zone that does not exist: InvalidZone.NotFound"):

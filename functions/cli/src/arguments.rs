@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use volume_pool_aws::function::{DEFAULT_HOOK_PREFIX, HOOK_PREFIX, TABLE};
 
 use crate::{
-    adopt, allow_format, doctor, enroll, explain, history, pause, plan, quarantine, rebuild,
-    reinstate, release, retire, status, unenroll,
+    adopt, allow_format, doctor, enroll, explain, history, moving, pause, plan, quarantine,
+    rebuild, reinstate, release, retire, status, unenroll,
 };
 
 /// Shows what stateful-asg does with the volumes of Auto Scaling groups, why, and what comes next; and lets a person step in.
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     AllowFormat(allow_format::Arguments),
     Release(release::Arguments),
     Retire(retire::Arguments),
+    Move(moving::Arguments),
     Adopt(adopt::Arguments),
     Rebuild(rebuild::Arguments),
     Doctor(doctor::Arguments),

@@ -13,6 +13,7 @@ mod explain;
 mod failure;
 mod history;
 mod layout;
+mod moving;
 mod output;
 mod pause;
 mod plan;
@@ -67,6 +68,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::AllowFormat(allow) => allow_format::run(&session, &allow).await,
         Command::Release(release) => release::run(&session, &release).await,
         Command::Retire(retire) => retire::run(&session, &retire).await,
+        Command::Move(moving) => moving::run(&session, &moving).await,
         Command::Adopt(adopt) => adopt::run(&session, &adopt).await,
         Command::Rebuild(rebuild) => rebuild::run(&session, &rebuild).await,
         Command::Doctor(doctor) => doctor::run(&session, &doctor).await,

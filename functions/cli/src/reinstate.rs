@@ -37,6 +37,11 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let id = &arguments.slot;
     let (slot, _) = change::slot(session, id).await?;
     match &slot.state {
+        SlotState::Quarantined if slot.moving.is_some() => {
+            return Err(Failure::Refused(format!(
+                "slot {id} is being moved to another zone; go on with that (stateful-asg move {id}), or give it up (move {id} --cancel)"
+            )));
+        }
         SlotState::Quarantined => {}
         SlotState::Retired => {
             return Err(Failure::Refused(format!(
@@ -66,7 +71,8 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     output::say(&format!("Slot {id} is free.\n"))
 }
 
-async fn look(session: &Session, slot: &Slot) -> Result<(), Failure> {
+/// Refuses unless EC2 shows every volume of the slot fit for a launch.
+pub(crate) async fn look(session: &Session, slot: &Slot) -> Result<(), Failure> {
     let ids: Vec<VolumeId> = slot.every_volume().cloned().collect();
     let shown = session.ports.volumes.volumes(&ids).await?;
     usable(slot, &shown, session.now()).map_err(Failure::Refused)

@@ -29,6 +29,11 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     if slot.state == SlotState::Retired {
         return output::say(&format!("Slot {id} is retired already.\n"));
     }
+    if slot.moving.is_some() {
+        return Err(Failure::Refused(format!(
+            "slot {id} is being moved to another zone; go on with that (stateful-asg move {id}), or give it up (move {id} --cancel)"
+        )));
+    }
     change::nobody_holds(&slot, "retired")?;
     let volumes: Vec<&str> = slot.volumes.iter().map(|volume| volume.volume.as_str()).collect();
     let volumes = if volumes.is_empty() { "none".to_owned() } else { volumes.join(", ") };

@@ -28,6 +28,7 @@ pub(crate) fn slot(state: SlotState) -> Slot {
         format: Format::Over,
         leased_at: Some(Timestamp::from_millis(2_000)),
         released_at: Some(Timestamp::from_millis(3_000)),
+        moving: None,
         reason: "its reason".to_owned(),
     }
 }

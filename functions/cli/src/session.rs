@@ -2,7 +2,9 @@
 
 use volume_pool::Timestamp;
 use volume_pool::ports::Clock as _;
-use volume_pool_aws::{AwsPorts, Enrolments, Settings, connect, connect_enrolments};
+use volume_pool_aws::{
+    AwsPorts, Enrolments, Moves, Settings, connect, connect_enrolments, connect_moves,
+};
 
 use crate::arguments::Options;
 use crate::failure::Failure;
@@ -27,6 +29,11 @@ impl Session {
     /// The settings of groups, for the commands that look at them or change them.
     pub(crate) async fn enrolments(&self) -> Result<Enrolments, Failure> {
         Ok(connect_enrolments(&self.settings).await?)
+    }
+
+    /// The calls that a move of a slot takes.
+    pub(crate) async fn moves(&self) -> Result<Moves, Failure> {
+        Ok(connect_moves(&self.settings).await?)
     }
 
     /// The lease table, which a deployment is named after.

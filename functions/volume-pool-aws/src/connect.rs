@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::dynamodb::LeaseTable;
 use crate::ec2::Ec2;
 use crate::enrolment::Enrolments;
+use crate::moving::Moves;
 use crate::ssm::Ssm;
 
 /// How long one call may take with all its attempts, unless the settings say otherwise. A guard must last beyond
@@ -108,6 +109,15 @@ pub async fn connect_enrolments(settings: &Settings) -> Result<Enrolments, Conne
     }
     let auto_scaling = aws_sdk_autoscaling::Client::new(&config);
     Ok(Enrolments::new(auto_scaling, aws_sdk_ec2::Client::new(&config)))
+}
+
+/// The same for the moves of slots, which the command line alone carries out.
+pub async fn connect_moves(settings: &Settings) -> Result<Moves, ConnectError> {
+    let config = load(settings).await;
+    if config.region().is_none() {
+        return Err(ConnectError::NoRegion);
+    }
+    Ok(Moves::new(aws_sdk_ec2::Client::new(&config)))
 }
 
 /// Retries are `standard`, not `adaptive`: adaptive retry learns the rate that EC2 grants from this process's own

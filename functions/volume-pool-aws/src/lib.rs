@@ -15,6 +15,7 @@ pub mod ec2;
 pub mod enrolment;
 pub mod function;
 pub mod metrics;
+pub mod moving;
 pub mod ssm;
 pub mod table;
 
@@ -22,9 +23,10 @@ pub use auto_scaling::AutoScaling;
 pub use clock::SystemClock;
 pub use connect::{
     AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, connect_enrolments,
-    new_invocation,
+    connect_moves, new_invocation,
 };
 pub use dynamodb::LeaseTable;
 pub use ec2::Ec2;
 pub use enrolment::Enrolments;
+pub use moving::Moves;
 pub use ssm::Ssm;

@@ -77,6 +77,11 @@ text_id!(
     |text| prefixed_hex(text, "vol-")
 );
 text_id!(
+    /// A snapshot of a volume, as in `snap-0123456789abcdef0`.
+    SnapshotId, "a snapshot id", "snap- and 8 to 17 hexadecimal digits",
+    |text| prefixed_hex(text, "snap-")
+);
+text_id!(
     /// An Availability Zone, as in `eu-central-1a`. Volumes never leave theirs.
     Zone, "an Availability Zone", "1 to 32 lower-case letters, digits and hyphens",
     |text| plain(text, 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

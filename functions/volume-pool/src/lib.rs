@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod ids;
 pub mod invocation;
 pub mod lease_tag;
+pub mod moving;
 pub mod observation;
 pub mod policy;
 pub mod ports;

@@ -358,6 +358,8 @@ pub mod tags {
     pub const MAY_FORMAT: &str = " blank";
     /// On volumes: when its slot was last released.
     pub const RELEASED_AT: &str = "stateful-asg:released-at";
+    /// On snapshots and volumes: the move that made them, or left them behind.
+    pub const MOVE: &str = "stateful-asg:move";
     /// On volumes: the lease under which it was last attached.
     pub const LEASE: &str = "stateful-asg:lease";
 }

@@ -5,12 +5,14 @@ mod claim;
 mod common;
 mod key;
 mod marks;
+mod moving;
 mod slot;
 
 pub use claim::{Claim, Guard, Phase};
 pub use common::{Group, Pool, VolumeOwner};
 pub use key::{Key, List, Place};
 pub use marks::{ApartMark, ComingMark, FreeMark, HeldMark, KnownMark, OpenMark, WaitingMark};
+pub use moving::{Copied, Move};
 pub use slot::{Format, Origin, Planned, Slot, SlotState, SlotVolume};
 
 use serde::{Deserialize, Serialize};

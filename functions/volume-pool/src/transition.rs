@@ -7,6 +7,7 @@ pub mod command;
 pub mod creation;
 pub mod drift;
 pub mod enrolment;
+pub mod moving;
 pub mod person;
 
 use std::collections::BTreeMap;
@@ -499,6 +500,7 @@ fn adopted(id: SlotId, zone: &Zone, adoption: &Adoption) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: adoption.released_at,
+        moving: None,
         reason: "adopted: its volumes carry the pool's tag".to_owned(),
     }
 }

@@ -108,6 +108,7 @@ fn free(number: u32) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: Some(ago(3_600)),
+        moving: None,
         reason: String::new(),
     }
 }

@@ -447,6 +447,7 @@ fn slot(index: u32, state: SlotState, volume: &str) -> Result<Slot, Failure> {
         format: Format::Over,
         leased_at: None,
         released_at: Some(created_at),
+        moving: None,
         reason: "planted".to_owned(),
     })
 }

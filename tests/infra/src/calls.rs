@@ -14,9 +14,12 @@ const CODE: [&str; 4] = [
 ];
 
 /// What the functions never call: `table.rs` creates the table of local runs and tests (a deployed one is made by its
-/// template), and by `enrolment.rs` the command-line tool reads and changes the settings of groups.
-const NOT_OF_THE_FUNCTIONS: [&str; 2] =
-    ["functions/volume-pool-aws/src/table.rs", "functions/volume-pool-aws/src/enrolment.rs"];
+/// template), and by `enrolment.rs` and `moving.rs` the command-line tool reads and changes the settings of groups and moves slots.
+const NOT_OF_THE_FUNCTIONS: [&str; 3] = [
+    "functions/volume-pool-aws/src/table.rs",
+    "functions/volume-pool-aws/src/enrolment.rs",
+    "functions/volume-pool-aws/src/moving.rs",
+];
 
 /// The SDK's crates, and the service of each as IAM names it.
 const SERVICES: [(&str, &str); 4] = [

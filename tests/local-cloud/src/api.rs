@@ -12,6 +12,7 @@ mod ec2_instances;
 mod ec2_modifications;
 mod ec2_places;
 mod ec2_root_volumes;
+mod ec2_snapshots;
 mod ec2_tags;
 mod ec2_templates;
 mod ec2_volumes;
@@ -157,6 +158,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "CreateLaunchTemplate" => ec2_templates::create_launch_template,
         "CreateLaunchTemplateVersion" => ec2_templates::create_launch_template_version,
         "CreateReplaceRootVolumeTask" => ec2_root_volumes::create_replace_root_volume_task,
+        "CreateSnapshot" => ec2_snapshots::create_snapshot,
         "CreateTags" => ec2_tags::create_tags,
         "CreateVolume" => ec2_volumes::create_volume,
         "DeleteLaunchTemplate" => ec2_templates::delete_launch_template,
@@ -170,6 +172,7 @@ fn ec2_operation(action: &str) -> Option<Operation> {
         "DescribeLaunchTemplateVersions" => ec2_templates::describe_launch_template_versions,
         "DescribeLaunchTemplates" => ec2_templates::describe_launch_templates,
         "DescribeReplaceRootVolumeTasks" => ec2_root_volumes::describe_replace_root_volume_tasks,
+        "DescribeSnapshots" => ec2_snapshots::describe_snapshots,
         "DescribeSubnets" => ec2_places::describe_subnets,
         "DescribeTags" => ec2_tags::describe_tags,
         "DescribeVolumes" => ec2_volumes::describe_volumes,

@@ -34,6 +34,7 @@ mod refreshing;
 mod replacements;
 mod root_replacements;
 mod scaling;
+mod snapshots;
 mod spot;
 mod status;
 mod tags;
@@ -76,6 +77,7 @@ pub use refreshes::{Exempt, InstanceRefresh, RefreshPreferences, RefreshStatus, 
 pub use replacements::{MaintenanceChange, MaintenancePolicy, Successor};
 pub use root_replacements::{ReplaceRoot, ReplacedRoot, RootReplacement, RootReplacementState};
 pub use scaling::{DesiredCapacity, GracePeriod};
+pub use snapshots::{CreateSnapshot, Snapshot, SnapshotState};
 pub use status::{InstanceStatus, StatusScope};
 pub use tags::{TagDeletion, TagDescription, Tags};
 pub use templates::{LaunchTemplate, TemplateReference, TemplateVersion};
@@ -99,6 +101,7 @@ pub struct World {
     queue: DueQueue,
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
+    snapshots: BTreeMap<String, Snapshot>,
     keys: BTreeMap<String, KeyState>,
     modifications: BTreeMap<String, VolumeModification>,
     paces: BTreeMap<(String, Step), Pace>,
@@ -130,6 +133,7 @@ impl World {
             queue: DueQueue::default(),
             volumes: Lagged::new(lag, config.lag),
             volume_tokens: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             keys: BTreeMap::new(),
             modifications: BTreeMap::new(),
             paces: BTreeMap::new(),
@@ -224,6 +228,7 @@ impl World {
         match due {
             Due::VolumeCreated(volume) => self.volume_created(&volume),
             Due::VolumeDeleted(volume) => self.volume_deleted(&volume),
+            Due::SnapshotCompleted(snapshot) => self.snapshot_completed(&snapshot),
             Due::RootReplacement(task) => self.root_replacement_due(&task),
             Due::Modification(volume) => self.modification_due(&volume),
             Due::Attachment { volume, instance, generation } => {

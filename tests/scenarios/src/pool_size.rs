@@ -181,6 +181,7 @@ fn records(place: &Place, slots: u32, others: Others, free: &str) -> Result<Vec<
             leased_at: Some(BEGIN),
             // Slot 0 was released last: its data needs the least catching up, so it goes first.
             released_at: Some(BEGIN.plus(Duration::from_secs((slots - index).into()))),
+            moving: None,
             reason: "every volume of the slot is shown to be detached".to_owned(),
         };
         if index > 0 && others == Others::Held {

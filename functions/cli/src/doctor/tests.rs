@@ -121,6 +121,7 @@ fn slot(index: u32, state: SlotState, volume: &str) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: None,
+        moving: None,
         reason: "its volume was deleted".to_owned(),
     }
 }

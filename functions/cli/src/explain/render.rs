@@ -127,6 +127,16 @@ fn slot(facts: &SlotFacts, now: Timestamp) -> String {
                 );
             }
         }
+        SlotState::Quarantined if slot.moving.is_some() => {
+            let id = &slot.id;
+            fact(
+                &mut text,
+                "next",
+                &format!(
+                    "a person goes on with its move: stateful-asg move {id}, or gives it up: move {id} --cancel"
+                ),
+            );
+        }
         SlotState::Quarantined => {
             let id = &slot.id;
             fact(
@@ -314,6 +324,7 @@ What comes next
             format: Format::Over,
             leased_at: Some(ago(300)),
             released_at: None,
+            moving: None,
             reason: "volume vol-00000001 can't be used".to_owned(),
         };
         let facts = SlotFacts {

@@ -46,6 +46,7 @@ fn slot(index: u32, zone: &str, state: SlotState, volumes: &[(&str, &str)]) -> S
         format: Format::Over,
         leased_at: Some(ago(7_200)),
         released_at: Some(ago(700)),
+        moving: None,
         reason: "its reason".to_owned(),
     }
 }

@@ -185,6 +185,7 @@ pub(crate) fn free_slot(index: u32) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: None,
+        moving: None,
         reason: String::new(),
     }
 }

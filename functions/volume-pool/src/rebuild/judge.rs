@@ -47,6 +47,13 @@ pub(super) fn slot(
     if let Some(slot) = old.filter(|slot| slot.state == SlotState::Retired) {
         return Found::Slot(Box::new(Slot { version: pool.number, ..slot.clone() }));
     }
+    // Nor is a move begun anew: whoever began it goes on with it. Unless the slot was leased since, where the move took it.
+    let since = |slot: &Slot| {
+        claimants.iter().filter_map(|it| LeaseTag::of(it)).any(|lease| lease.outdates(slot))
+    };
+    if let Some(slot) = old.filter(|slot| slot.moving.is_some() && !since(slot)) {
+        return Found::Slot(Box::new(Slot { version: pool.number, ..slot.clone() }));
+    }
     let recorded = |volume: &Volume| {
         old.is_some_and(|slot| slot.every_volume().any(|known| *known == volume.id))
     };
@@ -157,6 +164,7 @@ impl<'a> Set<'a> {
             format: Format::Over,
             leased_at: lease.as_ref().map(|it| it.since).or(self.old.and_then(|old| old.leased_at)),
             released_at: self.released_at(lease.as_ref(), &state),
+            moving: None,
             reason: match (apart, &self.problem) {
                 (Some(slot), _) => slot.reason.clone(),
                 (None, Some(problem)) => format!("set apart, rebuilt from tags: {problem}"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Move, Place};
 use crate::ids::{DeviceName, InstanceId, SlotId, VolumeId, VolumeName, Zone};
 use crate::policy::Template;
 use crate::time::Timestamp;
@@ -37,6 +37,9 @@ pub struct Slot {
     /// When it was last released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Timestamp>,
+    /// Its move to another zone, while it is set apart for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Move>,
     /// Why it is in this state, for people.
     pub reason: String,
 }
@@ -149,7 +152,7 @@ impl Slot {
         }
     }
 
-    /// Its volumes, those under creation included as far as EC2 has named them.
+    /// Its volumes, those under creation included as far as EC2 has named them, and those that a move makes or leaves behind.
     pub fn every_volume(&self) -> impl Iterator<Item = &VolumeId> {
         let planned: &[Planned] = match &self.state {
             SlotState::Creating { planned, .. } => planned,
@@ -160,7 +163,11 @@ impl Slot {
             | SlotState::Retired => &[],
         };
         let named = planned.iter().filter_map(|planned| planned.volume.as_ref());
-        self.volumes.iter().map(|volume| &volume.volume).chain(named)
+        let copies = self.moving.iter().flat_map(|moving| &moving.copies);
+        let copies = copies.filter_map(|copy| copy.volume.as_ref());
+        let left = self.moving.iter().flat_map(|moving| &moving.left);
+        let volumes = self.volumes.iter().map(|volume| &volume.volume);
+        volumes.chain(named).chain(copies).chain(left)
     }
 
     /// Whether its holder may format this volume of it.
@@ -193,6 +200,7 @@ mod tests {
             format: Format::Over,
             leased_at: None,
             released_at: None,
+            moving: None,
             reason: String::new(),
         };
         for number in (0..10).chain([9, 5]) {

@@ -48,6 +48,7 @@ pub fn intend(
         format: Format::Over,
         leased_at: None,
         released_at: None,
+        moving: None,
         reason: format!("no slot is free in {} and none is coming", place.zone),
     };
     let mut next = claim.clone();

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// Gives a slot that was set apart back to its pool. That its volumes are detached is for the caller to see. How long its
 /// data has lain idle is reckoned from what is on record of its use: rather too long than too short.
 pub fn reinstate(slot: &Slot, reason: &str) -> Option<Transaction> {
-    if slot.state != SlotState::Quarantined || slot.volumes.is_empty() {
+    if slot.state != SlotState::Quarantined || slot.volumes.is_empty() || slot.moving.is_some() {
         return None;
     }
     let mut free = slot.clone();
@@ -30,6 +30,9 @@ pub fn reinstate(slot: &Slot, reason: &str) -> Option<Transaction> {
 /// Takes a slot that nobody holds out of the pool for good. Its index is not used again, its volumes stay as they are and are
 /// not adopted, and its zone has room for one slot more.
 pub fn retire(slot: &Slot, pool: &Pool, reason: &str) -> Option<Transaction> {
+    if slot.moving.is_some() {
+        return None;
+    }
     let mark = match &slot.state {
         SlotState::Free => free_key(slot),
         SlotState::Quarantined => Key::Apart(slot.place(), slot.id.index),

@@ -176,6 +176,7 @@ pub(crate) fn free_slot(index: u32) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: Some(hours_ago(1)),
+        moving: None,
         reason: String::new(),
     }
 }

@@ -100,7 +100,7 @@ fn write_volume(xml: &mut Xml, volume: &Volume) {
     let Volume { tags, attachments, .. } = volume;
     xml.text("volumeId", &volume.id)
         .text("size", volume.size_gib)
-        .text("snapshotId", "")
+        .text("snapshotId", volume.snapshot_id.as_deref().unwrap_or_default())
         .text("availabilityZone", &volume.zone)
         .text("status", volume.state.as_str())
         .text("createTime", volume.created_at)

@@ -35,6 +35,8 @@ pub struct Timings {
     pub volume_token: Span,
     /// A volume from `deleting` to gone.
     pub delete_volume: Span,
+    /// A snapshot from `pending` to `completed` (minutes to hours by how much it holds; here the shorter end).
+    pub snapshot: Span,
     /// A modification from `modifying` to `optimizing` (usually a few seconds).
     pub modify: Span,
     /// A modification from `optimizing` to `completed` (minutes to hours; here the shorter end).
@@ -77,6 +79,7 @@ impl Default for Timings {
             create_volume: Span::millis(1_000, 2_500),
             volume_token: Span { from: Duration::from_hours(12), to: Duration::from_hours(24) },
             delete_volume: Span::millis(1_000, 3_000),
+            snapshot: Span::millis(20_000, 90_000),
             modify: Span::millis(2_000, 8_000),
             optimize: Span::millis(300_000, 900_000),
             attach: Span::millis(1_000, 4_000),

@@ -14,6 +14,8 @@ pub(super) enum Due {
     VolumeCreated(String),
     /// A volume has been deleted.
     VolumeDeleted(String),
+    /// A snapshot has been completed.
+    SnapshotCompleted(String),
     /// A modification of a volume reaches its next state.
     Modification(String),
     /// The replacement of a root volume reaches its next state.

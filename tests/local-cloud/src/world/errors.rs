@@ -133,7 +133,7 @@ pub enum ApiError {
     /// A client token came with other parameters than the first time, or its resource is gone.
     #[error("{0}")]
     IdempotentParameterMismatch(String),
-    /// No such snapshot: this cloud has none.
+    /// No such snapshot.
     #[error("The snapshot '{0}' does not exist.")]
     SnapshotNotFound(String),
     /// No such subnet.

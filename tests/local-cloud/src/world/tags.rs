@@ -131,9 +131,11 @@ impl World {
         let volumes = volumes.map(|volume| (&volume.id, "volume", &volume.tags));
         let instances = self.instances.all_shown(self.now).into_iter();
         let instances = instances.map(|instance| (&instance.id, "instance", &instance.tags));
+        let snapshots = self.snapshots.values().map(|it| (&it.id, "snapshot", &it.tags));
         let templates = self.templates.values().map(|it| (&it.id, "launch-template", &it.tags));
         let mut listed: Vec<TagDescription> = volumes
             .chain(instances)
+            .chain(snapshots)
             .chain(templates)
             .flat_map(|(id, resource_type, tags)| {
                 tags.iter().map(move |(key, value)| TagDescription {
@@ -161,6 +163,8 @@ impl World {
             instance
                 .map(|it| &it.tags)
                 .ok_or_else(|| ApiError::InstanceNotFound(vec![resource.to_owned()]))
+        } else if resource.starts_with("snap-") {
+            self.snapshot(resource).map(|it| &it.tags)
         } else if resource.starts_with("lt-") {
             let template = self.templates.get(resource);
             template
@@ -176,6 +180,8 @@ impl World {
             change(&mut volume.tags);
         } else if let Some(instance) = self.instances.get_mut(resource, self.now) {
             change(&mut instance.tags);
+        } else if let Some(snapshot) = self.snapshots.get_mut(resource) {
+            change(&mut snapshot.tags);
         } else if let Some(template) = self.templates.get_mut(resource) {
             change(&mut template.tags);
         }

@@ -21,7 +21,7 @@ pub struct VolumeSpecification {
     pub encrypted: Option<bool>,
     /// The key that encrypts it.
     pub kms_key_id: Option<String>,
-    /// The snapshot it is made from. This cloud has none, so any is refused.
+    /// The snapshot it is made from: its size and its key, where no others are asked for.
     pub snapshot_id: Option<String>,
     /// Whether several instances may attach it, for `io1` and `io2`.
     pub multi_attach: Option<bool>,
@@ -35,14 +35,20 @@ impl World {
         zone: &str,
         specification: &VolumeSpecification,
     ) -> Result<Volume, ApiError> {
-        if let Some(snapshot) = &specification.snapshot_id {
-            return Err(ApiError::SnapshotNotFound(snapshot.clone()));
-        }
+        let snapshot = specification.snapshot_id.as_deref();
+        let snapshot = snapshot.map(|id| self.completed_snapshot(id)).transpose()?;
         let volume_type = specification.volume_type.clone().unwrap_or_else(|| "gp2".to_owned());
         let limits = Limits::of(&volume_type)?;
         let size_gib = specification
             .size_gib
+            .or(snapshot.map(|it| it.size_gib))
             .ok_or_else(|| ApiError::MissingParameter("size/snapshot".to_owned()))?;
+        if let Some(snapshot) = snapshot.filter(|it| size_gib < it.size_gib) {
+            return Err(ApiError::InvalidParameterValue(format!(
+                "Volume of {size_gib}GiB is smaller than snapshot '{}', expect size >= {}GiB",
+                snapshot.id, snapshot.size_gib
+            )));
+        }
         within("size", u64::from(size_gib), limits.size)?;
         let iops = limits.iops_for(&volume_type, size_gib, specification.iops)?;
         let throughput = throughput_for(&volume_type, iops, specification.throughput)?;
@@ -52,7 +58,9 @@ impl World {
                 "The parameter multiAttachEnabled is not supported for {volume_type} volumes."
             )));
         }
-        let encrypted = specification.encrypted.unwrap_or(false);
+        // What comes from an encrypted snapshot is encrypted (`CreateVolume`, `Encrypted`).
+        let inherited = snapshot.is_some_and(|it| it.encrypted);
+        let encrypted = specification.encrypted.unwrap_or(false) || inherited;
         if !encrypted && specification.kms_key_id.is_some() {
             return Err(ApiError::InvalidParameterDependency(
                 "The parameter KmsKeyId requires the parameter Encrypted to be set.".to_owned(),
@@ -60,7 +68,9 @@ impl World {
         }
         let kms_key_id = match &specification.kms_key_id {
             Some(key) => Some(self.key_arn(key)),
-            None => encrypted.then(|| self.ebs_key()),
+            None => snapshot
+                .and_then(|it| it.kms_key_id.clone())
+                .or_else(|| encrypted.then(|| self.ebs_key())),
         };
         Ok(Volume {
             id: id.to_owned(),
@@ -72,6 +82,7 @@ impl World {
             encrypted,
             kms_key_id,
             multi_attach,
+            snapshot_id: specification.snapshot_id.clone(),
             state: VolumeState::Creating,
             created_at: self.now,
             tags: Tags::new(),

@@ -73,6 +73,8 @@ pub struct Volume {
     pub kms_key_id: Option<String>,
     /// Whether several instances may attach it.
     pub multi_attach: bool,
+    /// The snapshot that it was made from.
+    pub snapshot_id: Option<String>,
     /// What it is doing.
     pub state: VolumeState,
     /// When it was created.

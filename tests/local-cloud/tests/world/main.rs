@@ -31,6 +31,8 @@ mod root_replacements;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod spot;
 #[cfg(test)]
 mod staging;

@@ -131,6 +131,7 @@ fn free(number: u32, zone: &str) -> Slot {
         format: Format::Over,
         leased_at: None,
         released_at: Some(ago(5)),
+        moving: None,
         reason: String::new(),
     }
 }
