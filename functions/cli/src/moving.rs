@@ -127,10 +127,10 @@ async fn inhabited(session: &Session, id: &SlotId, to: &Zone) -> Result<(), Fail
         return Ok(());
     }
     let zones: Vec<&str> = of_pool.flat_map(|group| &group.zones).map(Zone::as_str).collect();
+    let zones = if zones.is_empty() { "none".to_owned() } else { zones.join(", ") };
     Err(Failure::Refused(format!(
-        "no group of pool {} launches in {to}, so nobody would get slot {id} there; its groups' zones: {}",
-        id.pool,
-        if zones.is_empty() { "none" } else { &*zones.join(", ") }
+        "no group of pool {} launches in {to}, so nobody would get slot {id} there; its groups' zones: {zones}",
+        id.pool
     )))
 }
 

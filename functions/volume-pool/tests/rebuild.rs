@@ -11,14 +11,16 @@ use situation::{
     place, seconds_ago, slot_id, tagged, volume,
 };
 use volume_pool::event::Transition;
-use volume_pool::ids::SlotId;
+use volume_pool::ids::{SlotId, Zone};
 use volume_pool::lease_tag::LeaseTag;
 use volume_pool::observation::{
     Attachment, AttachmentState, DeleteOnTermination, GroupInstance, GroupView, Instance,
     InstanceState, LifecycleState, Volume, VolumeState, tags,
 };
 use volume_pool::rebuild::{Plan, View, plan};
-use volume_pool::record::{Claim, Guard, HeldMark, Origin, Phase, Pool, Record, Slot, SlotState};
+use volume_pool::record::{
+    Claim, Copied, Guard, HeldMark, Move, Origin, Phase, Pool, Record, Slot, SlotState,
+};
 
 /// A view of the pool `cassandra` and its group, and nothing in it.
 fn empty() -> View {
@@ -408,6 +410,35 @@ fn what_was_retired_stays_out_of_the_pool_and_is_not_counted() {
     assert_eq!((slot.state, slot.reason.as_str()), (SlotState::Retired, "decommissioned"));
     let plan = planned(&view);
     assert_eq!((plan.strays.len(), plan.pool.slots_per_zone.len()), (0, 0));
+}
+
+#[test]
+fn a_slot_that_is_being_moved_goes_on_and_counts_in_both_zones_unless_it_was_leased_since() {
+    let to: Zone = "eu-central-1b".parse().unwrap();
+    let name = "data".parse().unwrap();
+    let copies = vec![Copied { name, snapshot: None, volume: Some(volume(7)) }];
+    let moving = Move { since: seconds_ago(60), to: to.clone(), copies, left: Vec::new() };
+    let slot = Slot {
+        state: SlotState::Quarantined,
+        epoch: 4,
+        recent_holders: vec![instance(1)],
+        moving: Some(moving.clone()),
+        ..free_slot(0)
+    };
+    let copy = Volume {
+        zone: to.clone(),
+        ..tagged(7, &[(tags::SLOT, "cassandra-0"), (tags::VOLUME, "data")])
+    };
+    let view = empty().known(Record::Slot(slot.clone())).with(leased(1, 0, 1, "data", 1));
+    let view = view.with(copy.clone());
+    let plan = planned(&view);
+    let kept = &plan.slots[&slot_id(0)];
+    assert_eq!((&kept.moving, &kept.volumes), (&Some(moving), &slot.volumes));
+    assert_eq!(plan.pool.slots_per_zone, [(place().zone, 1), (to, 1)].into());
+    assert!(plan.strays.is_empty(), "the copy stays the slot's: {:?}", plan.strays);
+    let since =
+        empty().known(Record::Slot(Slot { epoch: 3, ..slot })).with(leased(1, 0, 1, "data", 1));
+    assert_eq!(only(&since).moving, None, "the backup is older than what came of the move");
 }
 
 #[test]

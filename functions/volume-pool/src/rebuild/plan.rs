@@ -247,6 +247,11 @@ impl Pool<'_> {
         pool.slots_per_zone.clear();
         for slot in slots.values().filter(|slot| slot.state != SlotState::Retired) {
             *pool.slots_per_zone.entry(slot.zone.clone()).or_default() += 1;
+            // One that is being copied counts in both zones.
+            let to = slot.moving.as_ref().filter(|moving| !moving.copies.is_empty());
+            if let Some(to) = to.map(|moving| moving.to.clone()) {
+                *pool.slots_per_zone.entry(to).or_default() += 1;
+            }
         }
         pool.rebuilding = None;
         pool

@@ -33,7 +33,9 @@ pub(crate) fn pools(cloud: &Cloud) -> BTreeSet<String> {
 /// The launches that were answered with CONTINUE before a volume of a pool was attached to their instance.
 pub(crate) fn early_answers(cloud: &Cloud, notices: &[Notice]) -> Vec<String> {
     let pool: BTreeSet<String> = cloud.inspect(|world| {
-        let tagged = world.volumes().filter(|it| it.tags.contains_key("stateful-asg:pool"));
+        // What a move has left behind was of the pool when it was attached.
+        let tags = ["stateful-asg:pool", "stateful-asg:move"];
+        let tagged = world.volumes().filter(|it| tags.iter().any(|tag| it.tags.contains_key(*tag)));
         tagged.map(|volume| volume.id.clone()).collect()
     });
     let mut equipped = BTreeSet::new();

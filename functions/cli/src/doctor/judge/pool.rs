@@ -64,12 +64,16 @@ fn closed(name: &PoolName, records: &PoolRecords, found: &mut Vec<Finding>) {
 
 fn apart(records: &PoolRecords, found: &mut Vec<Finding>) {
     for slot in records.slots.iter().filter(|slot| slot.state == SlotState::Quarantined) {
+        let next = match &slot.moving {
+            Some(_) => format!("stateful-asg move {0}, or stateful-asg move {0} --cancel", slot.id),
+            None => format!("stateful-asg explain {0}, then stateful-asg reinstate {0}", slot.id),
+        };
         found.push(Finding {
             severity: Severity::Warning,
             code: Code::SlotQuarantined,
             subject: format!("slot {}", slot.id),
             reason: format!("it is set apart: {}", slot.reason),
-            mend: format!("stateful-asg explain {0}, then stateful-asg reinstate {0}", slot.id),
+            mend: next,
         });
     }
 }
