@@ -1,5 +1,6 @@
 //! What is on the volumes: a sparse file for each, as large as the volume, for as long as there is the volume. What is done with
-//! them is up to whoever plays the instances; here nothing is read or written.
+//! them is up to whoever plays the instances; here nothing is read or written. So snapshots have no contents, and the image of a
+//! volume that is made from one is blank.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
