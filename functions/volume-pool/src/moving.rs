@@ -133,14 +133,12 @@ fn copied(
     let again = format!("give the move up (stateful-asg move {id} --cancel), and begin it anew");
     let Some(snapshot) = &copy.snapshot else {
         // `CreateSnapshot` takes no client token: one that was asked for, and not put on record, is found by its tag.
-        return match seen.snapshots.iter().find(|it| it.of == known.volume) {
-            Some(found) => committed(transitions::note_snapshot(slot, &copy.name, &found.id)),
-            None => {
-                let (name, volume) = (copy.name.clone(), known.volume.clone());
-                Ok(Step::Snapshot(name, volume, marked(slot, moving)))
-            }
+        if let Some(found) = seen.snapshots.iter().find(|it| it.of == known.volume) {
+            let noted = transitions::note_snapshot(slot, &copy.name, &found.id);
+            return committed(noted).map(Some);
         }
-        .map(Some);
+        let (name, volume) = (copy.name.clone(), known.volume.clone());
+        return Ok(Some(Step::Snapshot(name, volume, marked(slot, moving))));
     };
     let Some(volume) = &copy.volume else {
         let Some(shown) = seen.snapshots.iter().find(|it| it.id == *snapshot) else {
