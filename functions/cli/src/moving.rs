@@ -1,6 +1,7 @@
 //! `move`: a slot to another zone, by snapshots of its volumes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -141,7 +142,8 @@ fn planned(slot: &Slot, to: &Zone) -> String {
     );
     for volume in &slot.volumes {
         let (volume, name) = (&volume.volume, &volume.name);
-        text += &format!("  {volume} ({name}): a snapshot of it, and a volume in {to} from that\n");
+        let _ =
+            writeln!(text, "  {volume} ({name}): a snapshot of it, and a volume in {to} from that");
     }
     text + &format!(
         "  the slot gets these volumes and the zone, in one transaction, and is free there; name and index stay\n  the old volumes stay \

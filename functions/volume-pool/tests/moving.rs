@@ -96,11 +96,11 @@ impl Stage {
     /// One call, which its caller may not survive.
     fn call(&mut self, does: impl FnOnce(&mut Self)) -> Result<(), Death> {
         self.calls += 1;
-        let dies = self.dies.filter(|(at, _)| *at == self.calls).map(|(_, death)| death);
-        if dies != Some(Death::Before) {
+        let fate = self.dies.filter(|(at, _)| *at == self.calls).map(|(_, death)| death);
+        if fate != Some(Death::Before) {
             does(self);
         }
-        dies.map_or(Ok(()), Err)
+        fate.map_or(Ok(()), Err)
     }
 
     fn commit(&mut self, transaction: Option<Transaction>) -> Result<(), Death> {
@@ -316,8 +316,12 @@ fn a_move_waits_for_whoever_has_attached_an_old_volume_meanwhile() {
         delete_on_termination: DeleteOnTermination::Delete,
         attached_at: NOW,
     };
-    let (id, state) = (first.clone(), VolumeState::InUse);
-    let attached = Volume { id, state, attachments: vec![someone], ..available(1) };
+    let attached = Volume {
+        id: first.clone(),
+        state: VolumeState::InUse,
+        attachments: vec![someone],
+        ..available(1)
+    };
     for at in 1..=9 {
         let mut stage = Stage::new();
         stage.begin();
