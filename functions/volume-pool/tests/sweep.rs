@@ -392,7 +392,7 @@ fn whoever_comes_last_in_one_minute_is_in_the_first_quarter_within_four() {
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, everybody, "somebody is left out");
-            first.extend(&order[..number / 4 + 1]);
+            first.extend(&order[..=number / 4]);
         }
         assert_eq!(first.len(), number, "of {number} only {first:?} came first");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use local_cloud::world::{
     Detachment, Instance, InstanceState, LifecycleState, VolumeSpecification, VolumeState,
 };
-use volume_pool::record::{Phase, SlotState};
+use volume_pool::record::{Phase, Slot, SlotState};
 
 use super::trouble::BY_HAND;
 use super::{Done, History, Undo};
@@ -70,7 +70,7 @@ impl History<'_> {
         });
         let mut slots = self.stage.slots().into_iter();
         let slot = slots.find(|slot| Some(&slot.id) == leased.as_ref());
-        let volumes = slot.iter().flat_map(|slot| slot.every_volume()).map(ToString::to_string);
+        let volumes = slot.iter().flat_map(Slot::every_volume).map(ToString::to_string);
         let volume = match self.rng.choice(volumes.collect::<Vec<String>>()) {
             Some(volume) => volume,
             None => self.available()?,
