@@ -547,6 +547,18 @@ fn a_failed_heartbeat_does_not_keep_the_guard() {
     assert_eq!(run.world.claim(1).guard, None);
 }
 
+#[test]
+fn while_nothing_can_be_observed_a_termination_is_kept_alive_and_not_the_launch_before_it() {
+    let world =
+        World::new().with_instance(1, LifecycleState::TerminatingWait).with_claim(waiting_claim());
+    let mut run = Run::of_loop(termination(), world);
+    let denied = PortError::Denied { call: "ec2:DescribeInstances", problem: "no".to_owned() };
+    run.until("describe").answer(Response::Failed(denied));
+    run.until("RecordLifecycleActionHeartbeat");
+    let kept_alive = Effect::Heartbeat(terminate_action());
+    assert_eq!(run.request, Request::Effect(instance(1), kept_alive));
+}
+
 /// A reply may get lost after the call took effect, at every call.
 #[test]
 fn whichever_reply_gets_lost_the_launch_ends_the_same() {

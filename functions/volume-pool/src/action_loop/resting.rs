@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ActionLoop, After, State};
-use crate::action::Action;
+use crate::action::{Action, Transition};
 use crate::command::CommandShown;
 use crate::decide::{Effect, Look, waiting_action};
 use crate::ids::VolumeId;
@@ -55,10 +55,13 @@ impl ActionLoop {
         if self.seen.described != Described::default() {
             return waiting_action(&self.subject, &self.seen);
         }
-        match &self.claim {
-            Some(claim) => claim.action.clone().filter(|_| claim.answered.is_none()),
-            None => self.subject.event.as_ref().map(|event| event.action.clone()),
-        }
+        let event = self.subject.event.as_ref().map(|event| &event.action);
+        let Some(claim) = &self.claim else { return event.cloned() };
+        let recorded = claim.action.as_ref().filter(|_| claim.answered.is_none());
+        // A launch that is terminated before its answer is waited for no more, though the record has it until something
+        // can be observed.
+        let terminating = event.filter(|action| action.transition == Transition::Terminating);
+        terminating.filter(|_| recorded.is_some()).or(recorded).cloned()
     }
 
     pub(super) fn rest(&mut self, rest: &Rest) -> Request {
