@@ -1,6 +1,5 @@
 //! `move`: a slot to another zone, by snapshots of its volumes.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -170,10 +169,8 @@ async fn drive(session: &Session, id: &SlotId) -> Result<(), Failure> {
         let (slot, pool) = change::slot(session, id).await?;
         let seen = seen(session, &moves, &slot).await?;
         let step = moving::next(&slot, &pool, &seen).map_err(Failure::Refused)?;
-        if step == Step::Done {
-            return output::say(&format!("Slot {id} is free in {}.\n", slot.zone));
-        }
         let done = match step {
+            Step::Done => return output::say(&format!("Slot {id} is free in {}.\n", slot.zone)),
             Step::Wait(what) => {
                 if what != waited_for {
                     output::say(&format!("  {what}\n"))?;
@@ -182,7 +179,31 @@ async fn drive(session: &Session, id: &SlotId) -> Result<(), Failure> {
                 session.ports.clock.pause(PAUSE).await;
                 continue;
             }
-            step => take(session, &moves, &slot, step).await?,
+            Step::Snapshot(name, volume, tags) => {
+                let answer = moves.snapshot(&volume, &tags).await?;
+                let snapshot = answered("ec2:CreateSnapshot", answer)?;
+                let noted = transitions::note_snapshot(&slot, &name, &snapshot);
+                change::commit(session, noted).await?;
+                format!("snapshot {snapshot} of {volume} is taken")
+            }
+            Step::Copy(snapshot, creation) => {
+                let answer = moves.copy(&snapshot, &creation).await?;
+                let volume = answered("ec2:CreateVolume", answer)?;
+                let noted = transitions::note_copy(&slot, &creation.name, &volume);
+                change::commit(session, noted).await?;
+                format!("volume {volume} is created in {} from {snapshot}", creation.zone)
+            }
+            Step::Untag(volume, tags) => {
+                let tagged = session.ports.volumes.tag(volume.as_str(), &tags).await?;
+                answered("ec2:CreateTags", tagged)?;
+                answered("ec2:DeleteTags", moves.untag(&volume).await?)?;
+                format!("volume {volume} is the slot's no more")
+            }
+            Step::Commit(transaction) => {
+                let name = transaction.name;
+                change::commit(session, Some(transaction)).await?;
+                format!("on record: {name}")
+            }
         };
         output::say(&format!("  {done}\n"))?;
     }
@@ -198,49 +219,6 @@ async fn seen(session: &Session, moves: &Moves, slot: &Slot) -> Result<Seen, Fai
     volumes.extend(tagged.into_iter().map(|volume| (volume.id.clone(), volume)));
     let snapshots = moves.snapshots(&moving::name(&slot.id, moving)).await?;
     Ok(Seen { volumes, snapshots })
-}
-
-/// Takes one step, and says what was done.
-async fn take(
-    session: &Session,
-    moves: &Moves,
-    slot: &Slot,
-    step: Step,
-) -> Result<String, Failure> {
-    match step {
-        Step::Snapshot(name, volume, tags) => {
-            let answer = moves.snapshot(&volume, &tags).await?;
-            let snapshot = answered("ec2:CreateSnapshot", answer)?;
-            change::commit(session, transitions::note_snapshot(slot, &name, &snapshot)).await?;
-            Ok(format!("snapshot {snapshot} of {volume} is taken"))
-        }
-        Step::Copy(snapshot, creation) => {
-            let answer = moves.copy(&snapshot, &creation).await?;
-            let volume = answered("ec2:CreateVolume", answer)?;
-            change::commit(session, transitions::note_copy(slot, &creation.name, &volume)).await?;
-            Ok(format!("volume {volume} is created in {} from {snapshot}", creation.zone))
-        }
-        Step::Untag(volume, tags) => {
-            tagged(session, volume.as_str(), &tags).await?;
-            answered("ec2:DeleteTags", moves.untag(&volume).await?)?;
-            Ok(format!("volume {volume} is the slot's no more"))
-        }
-        Step::Commit(transaction) => {
-            let name = transaction.name;
-            change::commit(session, Some(transaction)).await?;
-            Ok(format!("on record: {name}"))
-        }
-        Step::Wait(what) => Ok(what),
-        Step::Done => Ok(String::new()),
-    }
-}
-
-async fn tagged(
-    session: &Session,
-    volume: &str,
-    tags: &BTreeMap<String, String>,
-) -> Result<(), Failure> {
-    answered("ec2:CreateTags", session.ports.volumes.tag(volume, tags).await?)
 }
 
 fn answered<T>(call: &'static str, answer: Result<T, Refusal>) -> Result<T, Failure> {
