@@ -18,7 +18,8 @@ use crate::action::Transition;
 use crate::allowance::Allowance;
 use crate::answers::Answers;
 use crate::decide::{Effect, Look, Observation, Subject};
-use crate::ids::InstanceId;
+use crate::ids::{GroupName, InstanceId};
+use crate::observation::Described;
 use crate::ports::{Commit, Poke, PortError};
 use crate::record::{Claim, Key, Phase, Place, Slot};
 use crate::report::Journal;
@@ -36,6 +37,8 @@ pub struct ActionLoop {
     claim: Option<Claim>,
     slot: Option<Slot>,
     seen: Observation,
+    /// What a look has shown that was made along with something else.
+    ahead: Option<Described>,
     guarded: bool,
     restarts: u32,
     giving_up: bool,
@@ -53,6 +56,8 @@ enum State {
     ReadSlot,
     Describing,
     Looking(Look),
+    /// A launch is looked at, and how its group is enrolled.
+    Joining(GroupName),
     Rereading,
     Committing(Transaction),
     Effecting(Effect),
@@ -83,6 +88,7 @@ impl ActionLoop {
             claim: None,
             slot: None,
             seen: Observation { answers, ..Observation::default() },
+            ahead: None,
             guarded: false,
             restarts: 0,
             giving_up: false,
@@ -110,6 +116,7 @@ impl ActionLoop {
     /// The first request.
     pub fn start(&mut self) -> Request {
         self.state = State::ReadClaim;
+        self.ahead = None;
         let mut keys = vec![Key::Claim(self.subject.instance.clone())];
         // What a launch joins the queue by is read at once.
         let event = self.subject.event.as_ref().map(|event| &event.action);
@@ -121,9 +128,14 @@ impl ActionLoop {
     /// The next request, after the answer to the last one.
     pub fn resume(&mut self, response: Response, now: Timestamp) -> Request {
         let state = std::mem::replace(&mut self.state, State::Finished);
-        if let Response::Failed(error) = response {
-            return self.failed(state, error, now);
-        }
+        let response = match response {
+            Response::Failed(error) => return self.failed(state, error, now),
+            Response::Along(answer, described) => {
+                self.ahead = described;
+                *answer
+            }
+            response => response,
+        };
         match (state, response) {
             (State::ReadClaim, Response::Records(mut records, _)) => {
                 self.claim = self.taken_claim(&mut records);
@@ -144,18 +156,23 @@ impl ActionLoop {
             (State::Poking, Response::Poked(Poke::Left)) => self.poked(),
             (State::ReadSlot, Response::Records(records, _)) => {
                 self.slot = self.taken_slot(&records);
+                self.note_pool(&records);
                 self.describe()
             }
-            (State::Describing, Response::Described(described)) => {
-                self.seen.answers.contradicted_by(&described);
-                self.seen.described = described;
-                self.reread_if_needed(now)
-            }
+            (State::Describing, Response::Described(described)) => self.described(described, now),
             (State::Looking(look), response) => {
                 if self.looked(&look, response) {
                     self.reread_if_needed(now)
                 } else {
                     self.start_over(now)
+                }
+            }
+            (State::Joining(group), response) => {
+                let looked = self.looked(&Look::Enrolment(group.clone()), response);
+                match self.ahead.take() {
+                    Some(described) if looked => self.joins(&group, described, now),
+                    _ if looked => self.describe(),
+                    _ => self.start_over(now),
                 }
             }
             (State::Rereading, Response::Records(records, lists)) => {

@@ -344,6 +344,13 @@ pub struct Others {
     pub instances: BTreeMap<InstanceId, Instance>,
 }
 
+impl Described {
+    /// Whether it shows this volume free to be attached.
+    pub fn shows_available(&self, volume: &VolumeId) -> bool {
+        self.volumes.get(volume).is_some_and(Volume::is_available)
+    }
+}
+
 /// Names of tags.
 pub mod tags {
     /// On volumes: the pool.

@@ -11,7 +11,9 @@ use crate::action_loop::ActionLoop;
 use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
 use crate::ids::InstanceId;
-use crate::observation::{GroupInstance, GroupView, Instance, InstanceState, LifecycleState};
+use crate::observation::{
+    Described, GroupInstance, GroupView, Instance, InstanceState, LifecycleState,
+};
 use crate::ports::{Commit, PortError};
 use crate::record::{Key, List, Record};
 use crate::report::{Journal, StepTaken};
@@ -126,6 +128,12 @@ impl Rehearsal {
     /// Lets reads out, answers transactions itself, and ends at everything else.
     fn route(&mut self, mut request: Request, now: Timestamp) -> Request {
         loop {
+            // What is written in here only, its look follows upon.
+            if let Request::Along(asked, ..) = &request
+                && !matches!(**asked, Request::Enrolment(_))
+            {
+                request = (**asked).clone();
+            }
             let answer = match request {
                 Request::Read { keys, lists } => {
                     self.asked_command = false;
@@ -180,20 +188,26 @@ impl Rehearsal {
                 let lists = asked.iter().zip(lists).map(|(list, found)| self.listed(list, found));
                 Response::Records(self.read(&keys, records), lists.collect())
             }
-            Response::Described(mut described) => {
-                if let Some(assumed) = self.assumed.get(&self.instance) {
-                    described.group_instance = Some(assumed.as_member());
-                    described.instance =
-                        described.instance.or_else(|| Some(assumed.newcomer(&self.instance)));
-                }
-                Response::Described(described)
-            }
+            Response::Described(described) => Response::Described(self.assumed_of(described)),
             Response::Enrolment(hooks, group) => {
                 Response::Enrolment(hooks, self.with_member(group))
+            }
+            Response::Along(answer, described) => {
+                let described = described.map(|described| self.assumed_of(described));
+                Response::Along(Box::new(self.as_rehearsed(*answer)), described)
             }
             Response::Group(group) => Response::Group(self.with_member(group)),
             other => other,
         }
+    }
+
+    fn assumed_of(&self, mut described: Described) -> Described {
+        if let Some(assumed) = self.assumed.get(&self.instance) {
+            described.group_instance = Some(assumed.as_member());
+            described.instance =
+                described.instance.or_else(|| Some(assumed.newcomer(&self.instance)));
+        }
+        described
     }
 
     fn read(&self, keys: &[Key], mut records: BTreeMap<Key, Record>) -> BTreeMap<Key, Record> {

@@ -53,6 +53,8 @@ pub enum Request {
     TakePoke(InstanceId, InvocationId),
     /// A call that changes something in AWS, for this instance.
     Effect(InstanceId, Effect),
+    /// This, and a look at the instance and these volumes, in parallel: neither depends on the other.
+    Along(Box<Self>, InstanceId, Vec<VolumeId>),
     /// Wait.
     Pause(Duration),
     /// Serve the waiters of a zone.
@@ -94,6 +96,8 @@ pub enum Response {
     Sent(Result<CommandId, Refusal>),
     /// To every other `Effect`.
     Answered(Result<(), Refusal>),
+    /// To `Along`: the answer to what was asked, and what the look has shown; nothing where that got no answer.
+    Along(Box<Self>, Option<Described>),
     /// To `TakePoke`, `Pause` and `Serve`.
     Done,
     /// The call gave no answer to go by.
@@ -125,9 +129,17 @@ pub enum Ending {
 }
 
 impl Request {
-    /// What it asks for, in the words of logs.
-    pub const fn call(&self) -> &'static str {
+    /// What it asks for besides a look.
+    pub fn alone(&self) -> &Self {
         match self {
+            Self::Along(asked, ..) => asked,
+            other => other,
+        }
+    }
+
+    /// What it asks for, in the words of logs.
+    pub fn call(&self) -> &'static str {
+        match self.alone() {
             Self::Read { .. } => "dynamodb:GetItem+Query",
             Self::Describe(..) => "describe instance and volumes",
             Self::Hooks(_) => "autoscaling:DescribeLifecycleHooks",
@@ -146,6 +158,17 @@ impl Request {
             Self::Pause(_) => "pause",
             Self::Serve(_) => "serve",
             Self::Finish(_) => "finish",
+            Self::Along(..) => "several at once",
+        }
+    }
+}
+
+impl Response {
+    /// What was answered besides a look.
+    pub fn alone(&self) -> &Self {
+        match self {
+            Self::Along(answer, _) => answer,
+            other => other,
         }
     }
 }

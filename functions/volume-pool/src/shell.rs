@@ -8,11 +8,12 @@ mod sweeping;
 
 use std::time::Duration;
 
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::{join, try_join, try_join_all, try_join3};
 use serde::Serialize;
 
 use crate::allowance::Allowance;
 use crate::decide::{Effect, Subject};
+use crate::ids::{InstanceId, VolumeId};
 use crate::invocation::{Invocation, LoopReport};
 use crate::observation::{Described, GroupView, Others};
 use crate::ports::{Clock, Commands, LeaseStore, LifecycleActions, PortError, Ports, Volumes};
@@ -85,6 +86,50 @@ where
     L: LeaseStore + Sync,
     C: Clock + Sync,
 {
+    match request {
+        Request::Along(asked, instance, ids) => {
+            let (answer, described) =
+                join(carry_out_alone(*asked, ports), describe(instance, ids, ports)).await;
+            // A look without an answer is made again.
+            Ok(Response::Along(Box::new(answer?), described.ok()))
+        }
+        request => carry_out_alone(request, ports).await,
+    }
+}
+
+/// Auto Scaling, EC2 and these volumes, in parallel.
+async fn describe<V, A, R, L, C>(
+    instance: InstanceId,
+    ids: Vec<VolumeId>,
+    ports: &Ports<V, A, R, L, C>,
+) -> Result<Described, PortError>
+where
+    V: Volumes + Sync,
+    A: LifecycleActions + Sync,
+    R: Commands + Sync,
+    L: LeaseStore + Sync,
+    C: Clock + Sync,
+{
+    let (group_instance, instance, volumes) = try_join3(
+        ports.actions.group_instance(&instance),
+        ports.volumes.instance(&instance),
+        ports.volumes.volumes(&ids),
+    )
+    .await?;
+    Ok(Described { group_instance, instance, volumes })
+}
+
+async fn carry_out_alone<V, A, R, L, C>(
+    request: Request,
+    ports: &Ports<V, A, R, L, C>,
+) -> Result<Response, PortError>
+where
+    V: Volumes + Sync,
+    A: LifecycleActions + Sync,
+    R: Commands + Sync,
+    L: LeaseStore + Sync,
+    C: Clock + Sync,
+{
     let Ports { volumes, actions, commands, leases, clock } = ports;
     Ok(match request {
         Request::Read { keys, lists } => {
@@ -93,13 +138,7 @@ where
             Response::Records(records, lists)
         }
         Request::Describe(instance, ids) => {
-            let (group_instance, instance, volumes) = try_join3(
-                actions.group_instance(&instance),
-                volumes.instance(&instance),
-                volumes.volumes(&ids),
-            )
-            .await?;
-            Response::Described(Described { group_instance, instance, volumes })
+            Response::Described(describe(instance, ids, ports).await?)
         }
         Request::Hooks(group) => Response::Hooks(actions.hooks(&group).await?),
         Request::Enrolment(name) => {
@@ -159,7 +198,7 @@ where
             clock.pause(duration).await;
             Response::Done
         }
-        // Both stay within the invocation: see `Invocation::route`.
-        Request::Serve(_) | Request::Finish(_) => Response::Done,
+        // The first two stay within the invocation, see `Invocation::route`; nothing asks for a look along with a look.
+        Request::Serve(_) | Request::Finish(_) | Request::Along(..) => Response::Done,
     })
 }

@@ -107,6 +107,14 @@ impl Transaction {
         self.writes.iter().any(group)
     }
 
+    /// The slot that it leases to a waiter, as it is then.
+    pub(crate) fn leases(&self) -> Option<&Slot> {
+        self.writes.iter().find_map(|write| match write {
+            Write::Put(Record::Slot(slot), _) if self.name == "lease" => Some(slot),
+            Write::Put(..) | Write::Delete(_) => None,
+        })
+    }
+
     pub(crate) fn waking(mut self, place: Place) -> Self {
         self.wakes = Some(place);
         self

@@ -62,6 +62,28 @@ impl State {
     /// Carries the request out; gives what it is answered.
     pub(crate) fn answer(&mut self, running: &mut Running, asked: &Asked<'_>) -> Response {
         let request = std::mem::replace(&mut running.request, Request::Pause(Duration::ZERO));
+        // A look along with something else may come before it or after it. What others do in between they may as well do
+        // before both or after both, and what it shows of what was asked for is no more than a look that comes later shows.
+        match request {
+            Request::Along(alone, instance, volumes) => {
+                let answer = self.answer_to(*alone, running, asked);
+                let look = Request::Describe(instance, volumes);
+                let described = match self.answer_to(look, running, asked) {
+                    Response::Described(described) => Some(described),
+                    _ => None,
+                };
+                Response::Along(Box::new(answer), described)
+            }
+            request => self.answer_to(request, running, asked),
+        }
+    }
+
+    fn answer_to(
+        &mut self,
+        request: Request,
+        running: &mut Running,
+        asked: &Asked<'_>,
+    ) -> Response {
         if let Some(response) = self.changed(&request, asked) {
             if asked.bent(Variant::RecordsReadOnce) {
                 remember_written(running, &request);

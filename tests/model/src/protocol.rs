@@ -150,7 +150,7 @@ impl Protocol {
                 continue;
             }
             steps.push(Step::Call(name.clone()));
-            if lagging && matches!(running.request, Request::Describe(..)) {
+            if lagging && matches!(running.request, Request::Describe(..) | Request::Along(..)) {
                 steps.push(Step::CallLagging(name.clone()));
             }
             if running.changes() && state.left.crashes > 0 {

@@ -92,7 +92,7 @@ impl State {
 
     /// The rule that this request breaks, if it breaks one.
     pub(crate) fn forbids(&self, me: &InvocationId, running: &Running) -> Option<String> {
-        let Request::Effect(instance, effect) = &running.request else {
+        let Request::Effect(instance, effect) = running.request.alone() else {
             return None;
         };
         self.unguarded(instance, effect, me).or_else(|| self.harms(running))
@@ -100,7 +100,7 @@ impl State {
 
     /// As [`Self::forbids`], but for the guard: the harm itself, where a variant has none.
     pub(crate) fn harms(&self, running: &Running) -> Option<String> {
-        let Request::Effect(instance, effect) = &running.request else {
+        let Request::Effect(instance, effect) = running.request.alone() else {
             return None;
         };
         match effect {

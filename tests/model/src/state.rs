@@ -292,7 +292,7 @@ impl Running {
             | Request::Enrolment(_)
             | Request::Effect(_, Effect::Heartbeat(_) | Effect::Tag(..)) => true,
             Request::Read { keys, lists } => {
-                lists.is_empty() && matches!(keys.as_slice(), [Key::Slot(_)])
+                lists.is_empty() && matches!(keys.as_slice(), [Key::Slot(_), Key::Pool(_)])
             }
             _ => false,
         }
@@ -300,7 +300,7 @@ impl Running {
 
     /// Whether its request changes something that others see. Heartbeats and tags do not, here.
     pub(crate) fn changes(&self) -> bool {
-        match &self.request {
+        match self.request.alone() {
             Request::Effect(_, effect) => !matches!(effect, Effect::Heartbeat(_) | Effect::Tag(..)),
             Request::Commit(_) | Request::Poke(..) | Request::TakePoke(..) => true,
             _ => false,

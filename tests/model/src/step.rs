@@ -124,6 +124,7 @@ impl State {
 
 fn asks(request: &Request) -> String {
     match request {
+        Request::Along(asked, instance, _) => format!("{} and describe {instance}", asks(asked)),
         Request::Read { keys, lists } => {
             let keys: Vec<String> = keys
                 .iter()

@@ -56,12 +56,19 @@ impl ActionLoop {
             }
             Step::Commit(transaction) => {
                 self.state = State::Committing(transaction.clone());
-                Request::Commit(transaction)
+                // A lease depends on nothing that EC2 shows of the volumes, and the attachment that follows does.
+                match transaction.leases().map(|slot| slot.every_volume().cloned().collect()) {
+                    Some(volumes) => self.along(Request::Commit(transaction), volumes),
+                    None => Request::Commit(transaction),
+                }
             }
             Step::Effect(effect) => {
                 self.seen.answers.sending(&effect);
                 self.state = State::Effecting(effect.clone());
-                Request::Effect(self.subject.instance.clone(), effect)
+                // Asked for its own word only, EC2 shows the volume as well: a release takes both.
+                let confirms = matches!(&effect, Effect::Detach(volume) if self.seen.described.shows_available(volume));
+                let call = Request::Effect(self.subject.instance.clone(), effect);
+                if confirms { self.along(call, self.volumes()) } else { call }
             }
             Step::Poll => self.pause(After::Observe),
             Step::Serve(place) => {
@@ -116,7 +123,11 @@ impl ActionLoop {
                     }
                     // What EC2 and Auto Scaling have shown just now, between the guard and this, holds for the queue too.
                     None if transaction.name == "enqueue" => self.reread(),
-                    None => self.read_slot(),
+                    None if transaction.name == "begin release" => self.release_begun(now),
+                    None => match self.ahead.take() {
+                        Some(described) => self.leased(described, now),
+                        None => self.read_slot(),
+                    },
                 }
             }
         }
@@ -145,10 +156,16 @@ impl ActionLoop {
             let why = self.journal.steps.last().map(|step| step.reason.clone()).unwrap_or_default();
             return self.prepare_rest(leaving, None, why);
         }
-        match next {
-            Next::Observe if done.is_some_and(|done| self.tags_next(&done, now)) => self.act(now),
-            Next::ObserveLater => self.pause(After::Observe),
-            Next::Observe => self.describe(),
+        let ahead = self.ahead.take();
+        match (next, ahead, done) {
+            (Next::ObserveLater, ..) => self.pause(After::Observe),
+            (Next::Observe, Some(described), _) => self.described(described, now),
+            (Next::Observe, None, Some(done)) if self.tags_next(&done, now) => self.act(now),
+            // EC2 was looked at right before, and nothing rests on the tags that it shows.
+            (Next::Observe, None, Some(Effect::Tag(..))) if *self.phase() == Phase::Closed => {
+                self.reread()
+            }
+            (Next::Observe, None, _) => self.describe(),
         }
     }
 

@@ -6,10 +6,10 @@ use super::{ActionLoop, State};
 use crate::action::Transition;
 use crate::decide::{Look, only_observes};
 use crate::event::LifecycleEvent;
-use crate::ids::GroupName;
-use crate::observation::Volume;
+use crate::ids::{GroupName, VolumeId};
+use crate::observation::{Described, Volume};
 use crate::policy::{Mode, Policy};
-use crate::record::{Claim, Group, Guard, HeldMark, Key, List, Phase, Record, Slot};
+use crate::record::{Claim, Group, Guard, HeldMark, Key, List, Phase, Pool, Record, Slot};
 use crate::request::{Ending, Request, Response};
 use crate::time::Timestamp;
 use crate::transition;
@@ -90,9 +90,10 @@ impl ActionLoop {
     pub(super) fn read_slot(&mut self) -> Request {
         match self.claim.as_ref().and_then(Claim::slot) {
             Some(slot) if self.slot.as_ref().map(|known| &known.id) != Some(slot) => {
-                let key = Key::Slot(slot.clone());
+                // Whether the pool is being rebuilt is to be known before anything is decided.
+                let keys = vec![Key::Slot(slot.clone()), Key::Pool(slot.pool.clone())];
                 self.state = State::ReadSlot;
-                Request::Read { keys: vec![key], lists: Vec::new() }
+                Request::Read { keys, lists: Vec::new() }
             }
             Some(_) => self.describe(),
             None => {
@@ -129,12 +130,65 @@ impl ActionLoop {
         true
     }
 
+    /// Looks at EC2 and Auto Scaling; and along with that, where a launch begins, at how its group is enrolled.
     pub(super) fn describe(&mut self) -> Request {
-        let volumes = self.slot.iter().flat_map(Slot::every_volume).cloned().collect();
         // What was read of a command before says nothing of it now.
         self.seen.command = None;
+        if let Some(group) = self.joining() {
+            self.state = State::Joining(group.clone());
+            return self.along(Request::Enrolment(group), self.volumes());
+        }
         self.state = State::Describing;
-        Request::Describe(self.subject.instance.clone(), volumes)
+        Request::Describe(self.subject.instance.clone(), self.volumes())
+    }
+
+    /// This, and a look at EC2 and Auto Scaling along with it.
+    pub(super) fn along(&self, asked: Request, volumes: Vec<VolumeId>) -> Request {
+        Request::Along(Box::new(asked), self.subject.instance.clone(), volumes)
+    }
+
+    pub(super) fn volumes(&self) -> Vec<VolumeId> {
+        self.slot.iter().flat_map(Slot::every_volume).cloned().collect()
+    }
+
+    /// The group whose queue a launch is about to join, by its event.
+    fn joining(&self) -> Option<GroupName> {
+        let action = self.subject.event.as_ref().map(|event| &event.action)?;
+        let launches = action.transition == Transition::Launching && !action.to_warm_pool();
+        let unknown = self.guarded && *self.phase() == Phase::Closed && self.seen.members.is_none();
+        (launches && unknown).then(|| action.group.clone())
+    }
+
+    /// The launch and the enrolment of its event's group were looked at. If it is another group's, that says nothing of it.
+    pub(super) fn joins(
+        &mut self,
+        group: &GroupName,
+        described: Described,
+        now: Timestamp,
+    ) -> Request {
+        if described.group_instance.as_ref().map(|shown| &shown.group) != Some(group) {
+            self.seen.hooks = None;
+            self.seen.members = None;
+        }
+        self.described(described, now)
+    }
+
+    /// EC2 and Auto Scaling were looked at.
+    pub(super) fn described(&mut self, described: Described, now: Timestamp) -> Request {
+        self.seen.answers.contradicted_by(&described);
+        self.seen.described = described;
+        self.reread_if_needed(now)
+    }
+
+    /// Takes down whether the pool is being rebuilt; gives its record, if it was read.
+    pub(super) fn note_pool(&mut self, records: &BTreeMap<Key, Record>) -> Option<Pool> {
+        let pool = records.values().find_map(|record| match record {
+            Record::Pool(pool) => Some(pool.clone()),
+            _ => None,
+        });
+        let rebuilding = pool.as_ref().filter(|pool| pool.rebuilding.is_some());
+        self.seen.rebuilding = rebuilding.map(|pool| pool.name.clone());
+        pool
     }
 
     /// An instance that holds nothing may have volumes of the pool all the same: what the records know of those is read next.
@@ -197,14 +251,10 @@ impl ActionLoop {
         } else if let Some((place, _)) = queued {
             self.journal.place = Some(place.clone());
         }
-        let pool = records.values().find_map(|record| match record {
-            Record::Pool(pool) => Some(pool.clone()),
-            _ => None,
-        });
-        let rebuilding = pool.as_ref().filter(|pool| pool.rebuilding.is_some());
-        self.seen.rebuilding = rebuilding.map(|pool| pool.name.clone());
+        let queued = queued.map(|(_, since)| since);
+        let pool = self.note_pool(&records);
         self.seen.zone =
-            queued.map(|(_, since)| ZoneView::new(pool, lists, since, &self.subject.instance));
+            queued.map(|since| ZoneView::new(pool, lists, since, &self.subject.instance));
         self.seen.group = taken_group(&records);
         if let Some(candidates) = &mut self.seen.candidates {
             candidates.note(records);

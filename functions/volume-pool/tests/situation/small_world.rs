@@ -197,6 +197,15 @@ impl World {
                 Response::Done
             }
             Request::Serve(_) => Response::Done,
+            Request::Along(asked, id, volumes) => {
+                let answer = self.answer(asked);
+                match self.answer(&Request::Describe(id.clone(), volumes.clone())) {
+                    Response::Described(described) => {
+                        Response::Along(Box::new(answer), Some(described))
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
             Request::Finish(_) => panic!("asked to go on after the end"),
         }
     }
@@ -473,6 +482,10 @@ pub(crate) fn in_short(request: &Request) -> String {
         }
         Request::Pause(_) => "pause".to_owned(),
         Request::Serve(_) => "serve".to_owned(),
+        Request::Along(asked, ..) => match in_short(asked) {
+            look if look.starts_with("look") => "describe with hooks and group".to_owned(),
+            asked => asked,
+        },
         Request::Finish(outcome) => format!("finish {:?}", outcome.ending),
     }
 }

@@ -45,7 +45,7 @@ impl Fault {
     /// Whether it can befall such a call.
     pub(super) fn befalls(self, request: &Request) -> bool {
         match self {
-            Self::Conflict => matches!(request, Request::Commit(_)),
+            Self::Conflict => matches!(request.alone(), Request::Commit(_)),
             Self::DiesBefore
             | Self::DiesAfter
             | Self::LostReply

@@ -199,9 +199,9 @@ impl Stage {
                 None => return Ok(()),
             },
         };
-        let records = matches!(response, Response::Records(..) | Response::Committed(_));
+        let records = matches!(response.alone(), Response::Records(..) | Response::Committed(_));
         running.records_at = records.then_some(now);
-        if matches!(response, Response::Described(_)) {
+        if matches!(response, Response::Described(_) | Response::Along(_, Some(_))) {
             running.described_at = Some(now);
         }
         running.queue = Queue::seen(&running.request, &response).or(running.queue);
@@ -234,7 +234,7 @@ impl Stage {
         let reads = matches!(
             running.request,
             Request::Read { .. } | Request::Describe(..) | Request::Others(_)
-        );
+        ) || matches!(running.request.alone(), Request::Enrolment(_));
         if reads && happens(&mut self.rng, self.chances.apart) {
             self.count(Mishap::ReadApart);
             let (request, ports) = (running.request.clone(), self.ports());
@@ -356,27 +356,29 @@ impl Stage {
     /// Makes a call, under the eyes of the rules.
     fn carry_out(&mut self, running: &Running) -> Result<Response, String> {
         let ports = self.ports();
-        self.changed |= matches!(running.request, Request::Commit(_) | Request::Effect(..));
+        let asked = running.request.alone();
+        self.changed |= matches!(asked, Request::Commit(_) | Request::Effect(..));
         let Running { name, records_at, queue, described_at, .. } = running;
         let caller =
             Caller { name, records_at: *records_at, queue: *queue, described_at: *described_at };
-        self.before_call(&running.request, &caller);
-        let breaks = self.would_break(&running.request, &caller);
-        let before = self.elsewhere(&running.request);
+        self.before_call(asked, &caller);
+        let breaks = self.would_break(asked, &caller);
+        let before = self.elsewhere(asked);
         let volumes = self.cloud.world().volumes().len();
         let carried = shell::carry_out(running.request.clone(), &ports).now_or_never();
         let answered = carried.ok_or_else(|| {
             format!("{} of invocation {} never ends", running.request.call(), running.number)
         })?;
-        let creates = matches!(running.request, Request::Effect(_, Effect::Create(_)));
+        let creates = matches!(asked, Request::Effect(_, Effect::Create(_)));
         if !creates && self.cloud.world().volumes().len() != volumes {
             let call = running.request.call();
             self.broken.push(format!("rules 4 and 8: {call} changed how many volumes there are"));
         }
-        if matches!(answered, Ok(Response::Committed(Commit::Committed))) {
+        let answer = answered.as_ref().map(Response::alone);
+        if matches!(answer, Ok(Response::Committed(Commit::Committed))) {
             self.broken.extend(breaks);
         }
-        if self.elsewhere(&running.request) != before {
+        if self.elsewhere(asked) != before {
             let call = running.request.call();
             self.broken.push(format!("rule 4: {call} took a volume off another instance"));
         }
@@ -409,7 +411,7 @@ impl Stage {
 
 /// A request in the words of the trace.
 fn what(request: &Request) -> &'static str {
-    match request {
+    match request.alone() {
         Request::Commit(transaction) => transaction.name,
         request => request.call(),
     }

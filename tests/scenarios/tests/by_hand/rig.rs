@@ -256,9 +256,11 @@ impl Rig {
                 let reports = invocation.into_reports();
                 return Some(Ended { ending: outcome.ending, reports });
             }
-            self.requests.push(request.clone());
+            // What a test says to a call it says without the look along with it, which is made anew then.
+            let alone = request.alone().clone();
+            self.requests.push(alone.clone());
             self.now = self.now.plus(Duration::from_millis(20));
-            let response = script(self, &request).unwrap_or_else(|| self.answer(&request));
+            let response = script(self, &alone).unwrap_or_else(|| self.answer(&request));
             request = invocation.resume(response, self.now);
         }
         None
@@ -308,6 +310,9 @@ impl Rig {
             Request::Pause(pause) => {
                 self.now = self.now.plus(*pause);
                 Response::Done
+            }
+            Request::Along(asked, ..) => {
+                Response::Along(Box::new(self.answer(asked)), Some(self.described.clone()))
             }
             Request::Serve(_) | Request::Finish(_) => panic!("{request:?} stays inside"),
         }
