@@ -6,7 +6,7 @@ use crate::action::{Action, ActionResult};
 use crate::command::LeaveCommand;
 use crate::effect::Effect;
 use crate::ids::{CommandId, DeviceName, HookName, VolumeId, VolumeName};
-use crate::observation::Described;
+use crate::observation::{Attachment, Described, Volume};
 use crate::ports::Refusal;
 use crate::time::Timestamp;
 
@@ -30,6 +30,8 @@ pub struct Answers {
     pub not_attached: BTreeSet<VolumeId>,
     /// Volumes whose detachment EC2 accepted.
     pub detaching: BTreeSet<VolumeId>,
+    /// When the attachment was made that this run took off last, of every volume that it took off, by EC2's clock.
+    pub taken_off: BTreeMap<VolumeId, Timestamp>,
     /// How often EC2 accepted a detachment.
     pub detachments: u32,
     /// Volumes of which EC2 said, asked to detach them, that it does not know the holder.
@@ -150,6 +152,19 @@ impl Answers {
             self.not_attached.remove(&volume.id);
             self.holder_unknown.remove(&volume.id);
         }
+    }
+
+    /// Takes note of the attachment that EC2 has accepted to take off, as it was shown.
+    pub fn note_taken_off(&mut self, volume: &VolumeId, described: &Described) {
+        if let Some(attachment) = described.volumes.get(volume).and_then(Volume::attachment) {
+            let last = self.taken_off.entry(volume.clone()).or_insert(attachment.attached_at);
+            *last = attachment.attached_at.max(*last);
+        }
+    }
+
+    /// Whether this is an attachment that this run took off: who attaches anew is shown it for a while.
+    pub(crate) fn took_off(&self, volume: &VolumeId, attachment: &Attachment) -> bool {
+        self.taken_off.get(volume).is_some_and(|last| attachment.attached_at <= *last)
     }
 
     fn forget_detached(&mut self, volume: &VolumeId) {

@@ -27,10 +27,14 @@ const A_WHILE: Duration = Duration::from_mins(10);
 pub(crate) const TWICE: &str = "EC2 shows it attached more than once, though without Multi-Attach: nobody can tell who writes to it";
 
 /// What makes a volume unusable for its slot, if anything does. `holder` is who is to have it, where somebody is.
+///
+/// An attachment to an earlier holder may be a describe that is older than the release: once that is long ago, it was made
+/// by hand.
 pub(crate) fn unusable(
     slot: &Slot,
     volume: &Volume,
     holder: Option<&InstanceId>,
+    now: Timestamp,
 ) -> Option<String> {
     if volume.multi_attach {
         return Some(
@@ -42,8 +46,16 @@ pub(crate) fn unusable(
     }
     match (volume.attachment(), &volume.state) {
         (Some(Attachment { instance: Some(other), .. }), _) => {
-            let ours = Some(other) == holder || slot.recent_holders.contains(other);
-            (!ours).then(|| format!("it is attached to {other}, which never held the slot"))
+            let released = slot.recent_holders.contains(other);
+            if Some(other) == holder || (released && !idle_for_a_while(slot, now)) {
+                return None;
+            }
+            let whose = if released {
+                "which has given the slot back"
+            } else {
+                "which never held the slot"
+            };
+            Some(format!("it is attached to {other}, {whose}"))
         }
         (Some(Attachment { instance: None, .. }), _) => {
             Some("it is attached to a resource that AWS manages".to_owned())
@@ -53,7 +65,8 @@ pub(crate) fn unusable(
     }
 }
 
-/// Whether a free slot has been left alone for so long that a volume of it which EC2 does not show is gone.
+/// Whether a slot was released so long ago that EC2's describes know it: a volume of it that they do not show is gone, and
+/// an attachment that they show to an earlier holder is a new one.
 pub(crate) fn idle_for_a_while(slot: &Slot, now: Timestamp) -> bool {
     let touched = slot.volumes.iter().map(|volume| volume.created_at).chain(slot.released_at);
     touched.max().is_none_or(|touched| now.since(touched) >= A_WHILE)
@@ -84,7 +97,7 @@ pub fn judge(slot: &Slot, volumes: &BTreeMap<VolumeId, Volume>, now: Timestamp) 
     for wanted in &slot.volumes {
         let id = &wanted.volume;
         let problem = match volumes.get(id) {
-            Some(volume) => unusable(slot, volume, None),
+            Some(volume) => unusable(slot, volume, None, now),
             None => idle_for_a_while(slot, now)
                 .then(|| "EC2 does not know it any more: it was deleted".to_owned()),
         };

@@ -299,7 +299,7 @@ impl Swept {
                 pool.volumes.iter().map(|volume| (&volume.id, volume)).collect();
             pool.free.iter().filter(move |slot| {
                 slot.volumes.iter().any(|wanted| match volumes.get(&wanted.volume) {
-                    Some(volume) => drift::unusable(slot, volume, None).is_some(),
+                    Some(volume) => drift::unusable(slot, volume, None, now).is_some(),
                     None => drift::idle_for_a_while(slot, now),
                 })
             })

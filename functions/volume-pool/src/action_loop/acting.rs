@@ -140,7 +140,12 @@ impl ActionLoop {
         now: Timestamp,
     ) -> Request {
         match &answer {
-            Ok(()) if !matches!(effect, Effect::Heartbeat(_)) => self.journal.changes += 1,
+            Ok(()) if !matches!(effect, Effect::Heartbeat(_)) => {
+                self.journal.changes += 1;
+                if let Effect::Detach(volume) = &effect {
+                    self.seen.answers.note_taken_off(volume, &self.seen.described);
+                }
+            }
             Ok(()) => {}
             Err(refusal) => {
                 self.journal.refusals.push(format!("{}: {refusal}", effect.call()));

@@ -169,7 +169,7 @@ fn unusable(
     wanted: &SlotVolume,
 ) -> Option<String> {
     if let Some(volume) = seen.described.volumes.get(&wanted.volume) {
-        return drift::unusable(slot, volume, Some(&subject.instance));
+        return drift::unusable(slot, volume, Some(&subject.instance), now);
     }
     // Once something was taken off for it, it stays decided.
     let certain = seen.answers.polls >= MISSING_LOOKS || !seen.answers.detaching.is_empty();
@@ -240,6 +240,9 @@ fn attached_here(
         }
         AttachmentState::Attached if seen.answers.detaching.contains(&volume) => {
             Some(take_off(seen, volume.clone(), Reason::WrongDevice { volume }))
+        }
+        AttachmentState::Attached if seen.answers.took_off(&volume, attachment) => {
+            Some(look(seen, Reason::Attaching { volume }))
         }
         AttachmentState::Attached => match attachment.delete_on_termination {
             DeleteOnTermination::Keep => None,

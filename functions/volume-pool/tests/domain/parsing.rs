@@ -1,8 +1,6 @@
 //! What comes from outside is read whole or refused: events, policies and stored records with anything in them
 //! replaced, removed or added. No panic, and nothing accepted that does not say what was read from it.
 
-#![cfg(test)]
-
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};

@@ -1,16 +1,13 @@
 //! What is decided for a launching instance, situation by situation (design.md, section 5).
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::{BTreeMap, BTreeSet};
 
-use situation::{
+use crate::situation::{
     NOW, POLICY, Situation, available, claim, coming, device, earlier_waiter, event, free_slot,
-    group, hook, hours_ago, instance, launch_action, lease_tag, observing, on, our_hooks, place,
-    policy, policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, volume,
-    waiting_claim, written_claim, written_slot, written_slots,
+    group, hook, hours_ago, instance, launch_action, lease_tag, leased_volume, observing, on,
+    our_hooks, place, policy, policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume,
+    tagged, volume, waiting_claim, written_claim, written_slot, written_slots,
 };
 use volume_pool::decide::{Alarm, Effect, Look, Reason, Step};
 use volume_pool::event::{Action, ActionResult, Transition};
@@ -892,8 +889,33 @@ fn a_refused_attachment_is_looked_at_again_tried_four_times_and_then_held_with_a
 }
 
 #[test]
+fn a_volume_that_a_person_gave_back_to_a_recent_holder_long_after_sets_the_slot_apart() {
+    let mut situation = Situation::leased();
+    situation.slot().released_at = Some(seconds_ago(600));
+    situation.show(on(1, 90, AttachmentState::Attached));
+    let problem = "it is attached to i-0000005a, which has given the slot back".to_owned();
+    let reason = Reason::Quarantine { volume: volume(1), problem };
+    situation.gives_transaction("quarantine", &reason);
+}
+
+/// Describes may waver: what was undone, since a volume of the slot was shown on a stranger, is attached again once it is
+/// not, and then shown as it was before.
+#[test]
+fn an_attachment_that_this_run_took_off_is_not_the_one_that_it_made_after() {
+    let mut situation = Situation::attached();
+    let shown = situation.seen.described.clone();
+    situation.seen.answers.note_taken_off(&volume(1), &shown);
+    situation.gives(&Step::Poll, &Reason::Attaching { volume: volume(1) });
+    let mut anew = leased_volume();
+    anew.attachments[0].attached_at = seconds_ago(1);
+    situation.show(anew);
+    situation.gives_effect(go_on(), &Reason::Verified { slot: slot_id(0) });
+}
+
+#[test]
 fn a_volume_on_a_recent_holder_is_waited_for_and_never_forced() {
     let mut situation = Situation::leased();
+    situation.slot().released_at = Some(seconds_ago(60));
     situation.show(on(1, 90, AttachmentState::Attached));
     let reason = Reason::OnEarlierHolder { volume: volume(1), instance: instance(90) };
     situation.gives(&Step::Poll, &reason);

@@ -1,10 +1,7 @@
 //! What is decided for a launch that is given up: how often, on record first, and with what it held let go of.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation;
+use crate::situation::{
     NOW, Situation, event, group, launch_action, leased_claim, on, place, policy, releasing_slot,
     seconds_ago, slot_id, volume, written_claim, written_slot,
 };

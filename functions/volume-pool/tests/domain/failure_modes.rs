@@ -1,14 +1,11 @@
 //! Failure modes that need what no world shows on demand: tables out of reach, states that few instances come to.
 //! `tests/failure-modes.md` says which is which.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeSet;
 
-use situation::small_world::{Run, World, subject, transient};
-use situation::{
+use crate::situation::small_world::{Run, World, subject, transient};
+use crate::situation::{
     NOW, POLICY, Situation, available, event, free_slot, instance, launch_action, leased_claim,
     leased_slot, leased_volume, on, place, policy_leaving, seconds_ago, slot_id, terminate_action,
     volume,

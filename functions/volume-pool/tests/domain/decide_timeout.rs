@@ -1,10 +1,7 @@
 //! What is decided for a launch that waits for too long, by its policy or by its hook (design.md, 5.6).
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation;
+use crate::situation::{
     NOW, Situation, coming, earlier_waiter, event, free_slot, instance, launch_action, place,
     policy, releasing_slot, seconds_ago, slot_id, written_claim, written_slot,
 };

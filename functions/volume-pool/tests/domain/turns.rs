@@ -1,7 +1,5 @@
 //! Whose turn it is in a run of reconcile: a few at once, and nobody's past the time for it.
 
-#![cfg(test)]
-
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -1,11 +1,8 @@
 //! The transitions that a person makes.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::reference_store::ReferenceStore;
-use situation::{
+use crate::situation;
+use crate::situation::reference_store::ReferenceStore;
+use crate::situation::{
     NOW, free_slot, leased_claim, leased_slot, leaving_claim, place, releasing_slot, seconds_ago,
     slot_id, terminate_action,
 };

@@ -1,24 +1,21 @@
 //! What holds of every decision, whatever was observed. The situations are made from choices among few ids and few
 //! times, so that things meet; most of them never happen, and the decision must be safe in them all the same.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 use std::time::Duration;
 
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
-use situation::reference_store::ReferenceStore;
-use situation::{
+use crate::situation::reference_store::ReferenceStore;
+use crate::situation::{
     NOW, POLICY, Situation, available, claim, coming, device, event, free_slot, group, hook,
     hours_ago, instance, launch_action, members, observing, on, our_hooks, place, policy_leaving,
     policy_of_two_volumes, seconds, seconds_ago, slot_id, slot_volume, tagged, template,
     terminate_action, volume,
 };
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use volume_pool::Timestamp;
 use volume_pool::command::{CommandShown, CommandState, CommandStatus, LeaveCommand};
 use volume_pool::decide::{Decision, Effect, Look, Reason, Step, decide};

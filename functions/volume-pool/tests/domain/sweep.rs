@@ -1,7 +1,5 @@
 //! What follows from one sweep's reads: who is looked at and in which order, and what is left alone.
 
-#![cfg(test)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -287,8 +285,16 @@ fn a_free_slot_is_looked_at_when_a_launch_could_not_use_it() {
     assert_eq!(drifted(|swept| swept.pools[0].volumes[2] = volume(3, Some(8))), 1, "a stranger");
     assert_eq!(
         drifted(|swept| swept.pools[0].volumes[2] = volume(3, Some(90))),
+        1,
+        "given back to whom had it before"
+    );
+    assert_eq!(
+        drifted(|swept| {
+            swept.pools[0].volumes[2] = volume(3, Some(90));
+            swept.pools[0].free[0].released_at = Some(ago(60));
+        }),
         0,
-        "had it before"
+        "had it before, a minute after its release"
     );
     assert_eq!(drifted(|swept| drop(swept.pools[0].volumes.pop())), 1, "gone");
     assert_eq!(

@@ -1,12 +1,8 @@
 //! The order in which the loop asks for things in leave mode `ssm`. `SendCommand` has no client token, so what is on record
 //! and what is looked for first is all that keeps the document from being run twice.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::small_world::{Run, World, command_id, subject};
-use situation::{
+use crate::situation::small_world::{Run, World, command_id, subject};
+use crate::situation::{
     event, instance, leased_claim, leased_slot, on, policy_leaving, seconds, slot_id,
     terminate_action, volume,
 };
@@ -83,7 +79,6 @@ fn a_termination_goes_announcement_command_success_confirmation_detachment_relea
             "read claim+group+pool+slot",
             "commit sent",
             "describe",
-            "read claim+group+pool+slot",
             "look at the command",
             "read claim+group+pool+slot",
             "commit succeeded",

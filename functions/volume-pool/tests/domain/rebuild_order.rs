@@ -1,14 +1,11 @@
 //! The rebuilding of a pool as a machine: in which order it asks and writes, and what it makes of records that a backup
 //! has cut in two.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeSet;
 
-use situation::small_world::{World, in_short};
-use situation::{
+use crate::situation::small_world::{World, in_short};
+use crate::situation::{
     NOW, available, free_slot, instance, leased_slot, leased_volume, place, seconds, slot_id,
     volume, waiting_claim,
 };

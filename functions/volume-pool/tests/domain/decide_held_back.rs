@@ -1,11 +1,8 @@
 //! What is decided for instances that are kept, or live on: retained after an abandoned termination, on their way into the
 //! warm pool, or back from it before their last release has ended.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation;
+use crate::situation::{
     NOW, POLICY, Situation, available, group, instance, launch_action, leased_claim, leaving_claim,
     members, on, policy, policy_leaving, releasing_slot, seconds_ago, slot_id, terminate_action,
     volume, written_claim,

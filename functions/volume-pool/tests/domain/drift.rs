@@ -1,13 +1,9 @@
 //! A free slot is set apart only for what shows again and again while nobody touches it.
 
-#![cfg(test)]
-
-mod situation;
-
 use std::time::Duration;
 
-use situation::reference_store::ReferenceStore;
-use situation::{NOW, available, free_slot, instance, on, seconds_ago, volume};
+use crate::situation::reference_store::ReferenceStore;
+use crate::situation::{NOW, available, free_slot, instance, on, seconds_ago, volume};
 use volume_pool::drift::{Inspection, Verdict, judge};
 use volume_pool::observation::{AttachmentState, Volume, tags};
 use volume_pool::record::{FreeMark, Key, Record, Slot, SlotState};
@@ -114,8 +110,13 @@ fn each_trouble_is_judged_by_itself() {
     assert_eq!(judged(&slot(), vec![available(its_volume())]), Verdict::Fine);
     let mut held = slot();
     held.recent_holders = vec![instance(8)];
+    held.released_at = Some(seconds_ago(60));
     let with_it = vec![on(its_volume(), 8, AttachmentState::Attached)];
-    assert_eq!(judged(&held, with_it), Verdict::Fine, "a recent holder is no stranger");
+    assert_eq!(judged(&held, with_it.clone()), Verdict::Fine, "a recent holder is no stranger");
+    held.released_at = Some(seconds_ago(600));
+    let problem = "it is attached to i-00000008, which has given the slot back".to_owned();
+    let unusable = Verdict::Unusable(volume(its_volume()), problem);
+    assert_eq!(judged(&held, with_it), unusable, "long after, somebody gave it back to it by hand");
     assert!(matches!(judged(&slot(), Vec::new()), Verdict::Unusable(..)), "deleted");
     let mut fresh = slot();
     fresh.released_at = Some(seconds_ago(60));

@@ -1,11 +1,7 @@
 //! A rehearsal tells what the loop would do, and does nothing.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::small_world::{World, allowance, in_short, subject, transient};
-use situation::{
+use crate::situation::small_world::{World, allowance, in_short, subject, transient};
+use crate::situation::{
     NOW, available, free_slot, instance, launch_action, leased_claim, leased_slot, on, place,
     policy_leaving, releasing_slot, seconds, slot_id, volume, waiting_claim,
 };

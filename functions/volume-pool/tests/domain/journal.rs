@@ -1,13 +1,9 @@
 //! What a loop takes down for the metrics: how it answered and how long that took, what it changed, whom it leaves waiting.
 
-#![cfg(test)]
-
-mod situation;
-
 use std::time::Duration;
 
-use situation::small_world::{World, allowance, subject};
-use situation::{
+use crate::situation::small_world::{World, allowance, subject};
+use crate::situation::{
     NOW, POLICY, available, event, free_slot, hook, instance, launch_action, leaving_claim, on,
     place, releasing_slot, seconds_ago, slot_id, terminate_action, volume, waiting_claim,
 };
@@ -70,7 +66,7 @@ fn since(asked: &[Asked], is_first: impl Fn(&Request) -> bool) -> Duration {
 }
 
 fn commits(name: &str) -> impl Fn(&Request) -> bool {
-    move |request| matches!(request, Request::Commit(transaction) if transaction.name == name)
+    move |request| matches!(request.alone(), Request::Commit(transaction) if transaction.name == name)
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! What is decided in leave mode `ssm`: a document makes the running instance let go of its volumes, and what becomes of it.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::time::Duration;
 
-use situation::{
+use crate::situation::{
     NOW, Situation, available, hook, instance, launch_action, leased_slot, on, policy_leaving,
     releasing_slot, seconds_ago, slot_id, terminate_action, volume, written_claim,
 };

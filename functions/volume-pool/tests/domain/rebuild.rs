@@ -1,12 +1,9 @@
 //! What the records of a pool are to be, from what is to be seen of it: what adds up is as it was, the rest is set apart.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeMap;
 
-use situation::{
+use crate::situation::{
     NOW, available, free_slot, hook, hours_ago, instance, launch_action, leased_claim, leased_slot,
     place, seconds_ago, slot_id, tagged, volume,
 };

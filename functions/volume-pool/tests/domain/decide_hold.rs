@@ -1,10 +1,7 @@
 //! What is decided while the records can't be gone by: nothing, and whatever waits is kept alive.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation;
+use crate::situation::{
     NOW, Situation, available, hours_ago, instance, launch_action, lease_tag, leased_slot,
     leased_volume, members, on, our_hooks, place, policy_leaving, slot_id, tagged,
     terminate_action, volume,

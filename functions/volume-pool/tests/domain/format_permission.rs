@@ -1,10 +1,6 @@
 //! The right to format: only what was created blank, and only until the first release after a completed launch.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation::{
     NOW, Situation, available, device, launch_action, leased_claim, leased_slot, leaving_claim,
     place, policy, releasing_slot, seconds_ago, slot_id, terminate_action, volume, waiting_claim,
     written_slot,

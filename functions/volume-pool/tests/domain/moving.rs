@@ -1,13 +1,10 @@
 //! A slot moves to another zone: whoever dies at whichever call, the next one ends the same, and the data is never forked.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeMap;
 
-use situation::reference_store::ReferenceStore;
-use situation::{NOW, available, free_slot, place, slot_id};
+use crate::situation::reference_store::ReferenceStore;
+use crate::situation::{NOW, available, free_slot, place, slot_id};
 use volume_pool::ids::{SnapshotId, VolumeId, Zone};
 use volume_pool::moving::{OWN_TAGS, Seen, Snapshot, SnapshotState, Step, name, next};
 use volume_pool::observation::{

@@ -1,12 +1,8 @@
 //! What is decided where no slot is free: wait for a holder that leaves, or grow, and how (design.md 5.4 to 5.6).
 
-#![cfg(test)]
-
-mod situation;
-
 use std::collections::BTreeMap;
 
-use situation::{
+use crate::situation::{
     Situation, available, coming, device, earlier_waiter, free_slot, hours_ago, instance,
     launch_action, members, on, place, seconds_ago, slot_id, tagged, template, volume,
     waiting_claim, written_claim, written_slot,

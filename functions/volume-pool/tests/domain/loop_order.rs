@@ -1,11 +1,8 @@
 //! The order in which the loop asks for things, which is what the lease protocol rests on (protocol.md).
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::small_world::{Run, World, subject, transient};
-use situation::{
+use crate::situation;
+use crate::situation::small_world::{Run, World, subject, transient};
+use crate::situation::{
     NOW, POLICY, available, claim, event, free_slot, hook, hours_ago, instance, launch_action,
     leased_claim, leased_slot, leaving_claim, observing, on, place, policy_leaving, releasing_slot,
     seconds, seconds_ago, slot_id, terminate_action, volume, waiting_claim,
@@ -766,9 +763,15 @@ fn tags_that_the_instance_refuses_are_tried_three_times_and_then_hold_the_launch
 fn a_detachment_that_ec2_accepts_after_it_said_not_attached_takes_that_word_back() {
     let mut run =
         Run::of_loop(termination(), termination_in(LeaveMode::Detach).with_volume(available(1)));
-    run.until("DetachVolume").step();
+    run.until("DetachVolume");
+    let Request::Along(asked, it, volumes) = run.request.clone() else { panic!() };
+    let not_attached = run.world.answer(&asked);
     // "Not attached", it said; an attachment that lands late now shows, and its detachment is accepted.
     run.world.volumes.insert(volume(1), on(1, 1, AttachmentState::Attached));
+    let Response::Described(shown) = run.world.answer(&Request::Describe(it, volumes)) else {
+        panic!()
+    };
+    run.answer(Response::Along(Box::new(not_attached), Some(shown)));
     run.until("DetachVolume").answer(Response::Answered(Ok(())));
     // A stale describe is all that says "available" from here on.
     run.world.volumes.insert(volume(1), available(1));

@@ -1,10 +1,6 @@
 //! What a second look at growing found, as tables of decisions.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation::{
     Situation, claim, device, free_slot, instance, launch_action, leaving_claim, members, place,
     policy, releasing_slot, seconds_ago, slot_id, template,
 };

@@ -1,13 +1,10 @@
 //! Each transition: what it writes, under which conditions, and from which records it can't be built.
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeMap;
 
-use situation::reference_store::ReferenceStore;
-use situation::{
+use crate::situation::reference_store::ReferenceStore;
+use crate::situation::{
     NOW, claim, device, free_slot, group, hours_ago, instance, launch_action, leased_claim,
     leased_slot, leaving_claim, place, policy, releasing_slot, seconds, seconds_ago, slot_id,
     terminate_action, volume, waiting_claim, written_claim, written_slot, written_slots,

@@ -1,6 +1,5 @@
 //! Situations to decide in: an instance `i-00000001` of the group `cassandra-a` in `eu-central-1a`, which launches or
 //! terminates, and what is on record and in AWS about it. Each starts plain; a test changes what it is about.
-#![allow(dead_code, reason = "each test binary uses another part of it")]
 
 pub(crate) mod reference_store;
 pub(crate) mod small_world;

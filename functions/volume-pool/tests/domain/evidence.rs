@@ -1,12 +1,8 @@
 //! What counts as evidence that a slot's volumes are detached: a table.
 
-#![cfg(test)]
-
-mod situation;
-
 use std::collections::BTreeSet;
 
-use situation::{Situation, available, instance, on, releasing_slot, slot_volume, volume};
+use crate::situation::{Situation, available, instance, on, releasing_slot, slot_volume, volume};
 use volume_pool::evidence::{Missing, evidence};
 use volume_pool::ids::VolumeId;
 use volume_pool::observation::{AttachmentState, InstanceState, Volume, VolumeState};

@@ -1,12 +1,9 @@
 //! What is decided for an instance that is going or gone, situation by situation (design.md, section 5).
 
-#![cfg(test)]
-
-mod situation;
-
+use crate::situation;
 use std::collections::BTreeSet;
 
-use situation::{
+use crate::situation::{
     NOW, POLICY, Situation, available, claim, event, hook, instance, launch_action, leased_slot,
     on, our_hooks, place, policy_leaving, seconds_ago, slot_id, slot_volume, terminate_action,
     volume, waiting_claim, written_claim, written_slot,

@@ -1,10 +1,7 @@
 //! What is decided while a pool is paused: nothing is handed out, and what is let go of is released.
 
-#![cfg(test)]
-
-mod situation;
-
-use situation::{
+use crate::situation;
+use crate::situation::{
     Situation, available, free_slot, launch_action, place, policy, seconds_ago, slot_id, volume,
 };
 use volume_pool::decide::{Alarm, Reason};
