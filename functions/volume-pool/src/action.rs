@@ -4,6 +4,7 @@ use displaydoc::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ActionToken, GroupName, HookName};
+use crate::time::Timestamp;
 
 /// One occurrence of a lifecycle hook for one instance: what `CompleteLifecycleAction` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +21,10 @@ pub struct Action {
     /// Where the instance is bound for: `AutoScalingGroup`, `WarmPool` or `EC2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+    /// When its event says that it began, by the clock of Auto Scaling, to the second; absent where the action was found
+    /// without its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
 }
 
 impl Action {
@@ -29,6 +34,15 @@ impl Action {
     /// Whether the instance is bound for the warm pool: it lives on then.
     pub fn to_warm_pool(&self) -> bool {
         self.destination.as_deref() == Some(Self::WARM_POOL)
+    }
+
+    /// Whether it began after the other, of the same instance, for all that is known: then the other is over. EventBridge
+    /// keeps no order ("Event delivery", Amazon EventBridge User Guide), and hours may lie between two deliveries of one
+    /// event. Two hooks of one transition are not told apart by it: both may wait at once.
+    pub fn began_after(&self, other: &Self) -> bool {
+        let together = self.transition == other.transition && self.hook != other.hook;
+        let times = self.began_at.zip(other.began_at);
+        !together && times.is_some_and(|(this, that)| this > that)
     }
 
     /// Whether both are the same occurrence, as far as is known: one may have been found without its token.

@@ -37,7 +37,7 @@ use crate::zone::{Candidates, ZoneView};
 pub use crate::effect::Effect;
 pub use reason::{Alarm, Reason};
 pub use waiting::waiting_action;
-use waiting::{OpenAction, awaited, believed, open_action, our_hook};
+use waiting::{OpenAction, awaited, believed, open_action, our_hook, timely};
 
 /// Whom the decision is about, and what brought it up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -308,11 +308,12 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
     /// That it shows no group at all is no reason to give an action up for long: only who was detached stays so.
     const UNKNOWN: Duration = Duration::from_hours(1);
     let Some(claim) = &seen.claim else { return subject.event.is_some() };
-    let unanswered = match &subject.event {
+    let event = timely(subject, seen);
+    let unanswered = match event {
         Some(event) => claim.action.as_ref() != Some(&event.action) || claim.answered.is_none(),
         None => claim.action.is_some() && claim.answered.is_none(),
     };
-    let action = subject.event.as_ref().map(|event| &event.action).or(claim.action.as_ref());
+    let action = event.map(|event| &event.action).or(claim.action.as_ref());
     // A describe that lags shows what was before, and a launch comes to these only after its hooks.
     let past_launch = action.is_some_and(|action| action.transition == Transition::Launching)
         && seen.described.group_instance.as_ref().is_some_and(|shown| {

@@ -158,6 +158,8 @@ fn lifecycle(
             token: Some(detail.lifecycle_action_token.parse().map_err(wrong)?),
             transition: detail.lifecycle_transition,
             destination: detail.destination,
+            // Without it, or with another than EventBridge gives, the action is as good, if of unknown age.
+            began_at: event.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok()),
         },
         metadata: detail.notification_metadata,
     }))
@@ -204,6 +206,7 @@ mod tests {
     fn launch() -> Value {
         json!({
             "version": "0", "source": "aws.autoscaling", "detail-type": "EC2 Instance-launch Lifecycle Action",
+            "time": "2026-11-23T21:30:00Z",
             "detail": {
                 "LifecycleActionToken": "87654321-4321-4321-4321-210987654321",
                 "AutoScalingGroupName": "cassandra", "LifecycleHookName": "stateful-asg-launch",
@@ -224,6 +227,19 @@ mod tests {
         assert_eq!(event.action.transition, Transition::Launching);
         assert_eq!(event.action.destination.as_deref(), Some("AutoScalingGroup"));
         assert_eq!(event.metadata.as_deref(), Some("{\"pool\":\"cassandra\"}"));
+        assert_eq!(event.action.began_at, Some("2026-11-23T21:30:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_time_is_one_all_the_same() {
+        for time in [Value::Null, json!("yesterday"), json!(1)] {
+            let mut event = launch();
+            event["time"] = time;
+            let Event::Lifecycle(event) = Event::parse(&event, "stateful-asg").unwrap() else {
+                panic!("not a lifecycle event");
+            };
+            assert_eq!(event.action.began_at, None);
+        }
     }
 
     #[test]

@@ -146,6 +146,7 @@ impl Hook {
             token: None,
             transition: self.transition,
             destination: None,
+            began_at: None,
         }
     }
 }

@@ -121,7 +121,8 @@ impl Transaction {
     }
 }
 
-/// Takes the guard of an instance, with the action that the event brought where no other is open.
+/// Takes the guard of an instance, with the action that the event brought where no other is open, or where it began after
+/// that.
 pub fn guard(
     claim: Option<&Claim>,
     fresh: Claim,
@@ -131,15 +132,19 @@ pub fn guard(
 ) -> Transaction {
     let mut next = claim.cloned().unwrap_or(fresh);
     let known = next.action.as_ref();
-    let news = action.filter(|action| known != Some(*action));
+    let news = action
+        .filter(|action| known.is_none_or(|known| known != *action && !known.began_after(action)));
     if !next.open || news.is_some() {
         next.opened_at = now;
         if next.phase == Phase::Closed {
             next.since = now;
         }
     }
-    // A late event's action does not replace one that still waits for its answer.
-    if let Some(action) = news.filter(|_| known.is_none() || next.answered.is_some()) {
+    // The action of an event that may be late does not replace one that still waits for its answer.
+    let over = |action: &Action| {
+        next.answered.is_some() || known.is_none_or(|known| action.began_after(known))
+    };
+    if let Some(action) = news.filter(|action| over(action)) {
         next.take_up(action, now);
     }
     next.guard = Some(guard);

@@ -3,6 +3,7 @@
 
 use volume_pool::action::{Action, Transition};
 use volume_pool::ids::{GroupName, InstanceId, InvocationId, PoolName, SlotId, VolumeId, Zone};
+use volume_pool::time::Timestamp;
 
 /// What the names of our hooks begin with.
 pub(crate) const HOOK_PREFIX: &str = "stateful-asg";
@@ -61,5 +62,6 @@ pub(crate) fn action(transition: Transition, number: u8, destination: &str) -> A
         token: Some(format!("t{number}").parse().unwrap()),
         transition,
         destination: Some(destination.to_owned()),
+        began_at: Some(Timestamp::from_millis(number.into())),
     }
 }

@@ -231,6 +231,7 @@ mod tests {
             token: None,
             transition,
             destination: None,
+            began_at: None,
         }
     }
 

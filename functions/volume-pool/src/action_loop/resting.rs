@@ -58,6 +58,12 @@ impl ActionLoop {
         let event = self.subject.event.as_ref().map(|event| &event.action);
         let Some(claim) = &self.claim else { return event.cloned() };
         let recorded = claim.action.as_ref().filter(|_| claim.answered.is_none());
+        if let (Some(event), Some(recorded)) = (event, recorded)
+            && (event.began_after(recorded) || recorded.began_after(event))
+        {
+            let last = if event.began_after(recorded) { event } else { recorded };
+            return Some(last.clone());
+        }
         // A launch that is terminated before its answer is waited for no more, though the record has it until something
         // can be observed.
         let terminating = event.filter(|action| action.transition == Transition::Terminating);
@@ -150,7 +156,9 @@ impl ActionLoop {
     /// may be news to it, so Lambda is to bring that again.
     pub(super) fn poked(&mut self) -> Request {
         let known = self.claim.as_ref().and_then(|claim| claim.action.as_ref());
-        let news = self.subject.event.as_ref().is_some_and(|event| known != Some(&event.action));
+        let news = self.subject.event.as_ref().is_some_and(|event| {
+            known.is_none_or(|known| *known != event.action && !known.began_after(&event.action))
+        });
         let ending = if news {
             let problem = "another invocation is at work on the instance, with another action";
             Ending::Failed(PortError::Transient { call: "guard", problem: problem.to_owned() })

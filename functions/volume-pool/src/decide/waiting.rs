@@ -55,10 +55,19 @@ fn warming(subject: &Subject, seen: &Observation) -> Transition {
     event.or(recorded).map_or(Transition::Launching, |action| action.transition)
 }
 
-/// The event, if Auto Scaling shows the instance in the group that it names. An event of another group is somebody's
-/// mistake: neither its action nor its policy is for this instance.
+/// The event, unless it was overtaken: the record knows an action that began after the event's.
+pub(super) fn timely<'a>(subject: &'a Subject, seen: &Observation) -> Option<&'a LifecycleEvent> {
+    let recorded = seen.claim.as_ref().and_then(|claim| claim.action.as_ref());
+    let overtaken = |event: &LifecycleEvent| {
+        recorded.is_some_and(|recorded| recorded.began_after(&event.action))
+    };
+    subject.event.as_ref().filter(|event| !overtaken(event))
+}
+
+/// The event, if it is timely and Auto Scaling shows the instance in the group that it names. An event of another group is
+/// somebody's mistake: neither its action nor its policy is for this instance.
 pub(super) fn believed<'a>(subject: &'a Subject, seen: &Observation) -> Option<&'a LifecycleEvent> {
-    subject.event.as_ref().filter(|event| in_group(seen, &event.action))
+    timely(subject, seen).filter(|event| in_group(seen, &event.action))
 }
 
 fn in_group(seen: &Observation, action: &Action) -> bool {
@@ -111,9 +120,7 @@ pub(super) fn open_action(
     // A termination that waits again, after its instance was retained, is another action than the one on record; whatever
     // waits, it is let go on.
     let over = |action: &&Action| {
-        transition == Transition::Terminating
-            && !goes_back(seen)
-            && seen.answers.inactive.contains(action)
+        transition == Transition::Terminating && seen.answers.inactive.contains(action)
     };
     let event = event.filter(|it| !over(it));
     let recorded = recorded.filter(|it| !over(it));

@@ -339,6 +339,7 @@ pub(crate) fn event(hook: &str, transition: Transition, metadata: Option<&str>) 
             token: Some(format!("token-of-{hook}").parse().unwrap()),
             transition,
             destination: None,
+            began_at: None,
         },
         metadata: metadata.map(str::to_owned),
     }

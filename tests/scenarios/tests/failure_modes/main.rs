@@ -61,6 +61,7 @@ fn waiting_event(stage: &Stage, transition: world::Transition, metadata: Option<
                 world::Transition::Terminating => Transition::Terminating,
             },
             destination: None,
+            began_at: None,
         },
         metadata: metadata.map(str::to_owned),
     })

@@ -88,6 +88,7 @@ pub(crate) fn launch_action() -> Action {
         token: Some("launch-1".parse().unwrap()),
         transition: Transition::Launching,
         destination: Some("AutoScalingGroup".to_owned()),
+        began_at: None,
     }
 }
 
