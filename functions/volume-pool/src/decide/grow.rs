@@ -498,7 +498,7 @@ fn held_up(action: &Action, problem: String) -> Decision {
 
 fn found_as<'a>(found: &'a [Volume], planned: &Planned) -> Option<&'a Volume> {
     found.iter().find(|volume| {
-        matches!(volume.state, VolumeState::Creating | VolumeState::Available)
+        !matches!(volume.state, VolumeState::Other(_))
             && volume.tags.get(tags::VOLUME).map(String::as_str) == Some(planned.name.as_str())
     })
 }

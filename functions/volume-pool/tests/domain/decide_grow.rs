@@ -426,6 +426,11 @@ fn a_part_of_a_slot_is_set_apart_where_one_with_data_comes() {
     let slot = written_slot(&transaction);
     assert_eq!((&slot.state, slot.volumes.len()), (&SlotState::Quarantined, 1));
     assert!(matches!(written_claim(&transaction).0.phase, Phase::Waiting { .. }));
+    // Nor does the part that somebody has attached by hand meanwhile get lost.
+    let mut found = tagged(8, &[(tags::SLOT, "cassandra-7"), (tags::VOLUME, "log")]);
+    found.state = VolumeState::InUse;
+    situation.seen.slot_volumes = Some(vec![found]);
+    situation.gives_transaction("note volume", &Reason::NoteVolume { volume: volume(8) });
 }
 
 #[test]
