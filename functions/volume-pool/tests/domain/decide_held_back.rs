@@ -7,6 +7,7 @@ use crate::situation::{
     members, on, policy, policy_leaving, releasing_slot, seconds_ago, slot_id, terminate_action,
     volume, written_claim,
 };
+use volume_pool::Timestamp;
 use volume_pool::action::GiveUp;
 use volume_pool::decide::{Alarm, Effect, Reason, Step, waiting_action};
 use volume_pool::event::{Action, ActionResult, Transition};
@@ -232,6 +233,33 @@ fn a_launch_out_of_the_warm_pool_is_not_taken_for_the_launch_into_it() {
         let waits = waiting_action(&situation.subject, &situation.seen);
         assert_eq!(waits, Some(by_hook));
     }
+}
+
+/// A return to the pool whose event comes once more, late, says nothing of the next one; nor does one whose answer never
+/// got on record, and whose token Auto Scaling does not know.
+#[test]
+fn a_return_to_the_warm_pool_is_not_taken_for_an_earlier_one() {
+    let began = |millis, token: &str| Action {
+        began_at: Some(Timestamp::from_millis(millis)),
+        token: Some(token.parse().unwrap()),
+        ..into_the_warm_pool()
+    };
+    let (earlier, later) = (began(1_000, "terminate-0"), began(2_000, "terminate-1"));
+    let mut situation = Situation::terminating();
+    situation.shown_as(LifecycleState::WarmedPendingWait);
+    let claim = Claim { action: Some(later.clone()), ..situation::claim() };
+    situation.seen.claim = Some(claim);
+    situation.subject.event = Some(situation::event(earlier.clone(), None));
+    let waits = waiting_action(&situation.subject, &situation.seen);
+    assert_eq!(waits, Some(later));
+
+    situation.subject.event = None;
+    situation.claim().action = Some(earlier.clone());
+    situation.seen.hooks = Some(situation::our_hooks());
+    situation.seen.answers.inactive.push(earlier);
+    let by_hook = Action { token: None, began_at: None, ..into_the_warm_pool() };
+    let waits = waiting_action(&situation.subject, &situation.seen);
+    assert_eq!(waits, Some(by_hook));
 }
 
 /// To go on without a slot would be to come into service without one.

@@ -9,6 +9,7 @@ use crate::situation::{
     leased_slot, leaving_claim, place, policy, releasing_slot, seconds, seconds_ago, slot_id,
     terminate_action, volume, waiting_claim, written_claim, written_slot, written_slots,
 };
+use volume_pool::Timestamp;
 use volume_pool::event::{Action, ActionResult};
 use volume_pool::ids::InstanceId;
 use volume_pool::ports::{Commit, Poke};
@@ -495,6 +496,42 @@ fn a_guard_takes_the_events_action_over_only_where_no_other_is_open() {
     let answered = Claim { answered: Some(ActionResult::Continue), ..claim() };
     let next = guarded_with(&answered, &terminate_action());
     assert_eq!((next.action, next.answered), (Some(terminate_action()), None));
+}
+
+/// EventBridge keeps no order, and hours may lie between two deliveries of one event.
+#[test]
+fn of_two_actions_whose_events_have_a_time_the_later_one_is_gone_by() {
+    let at = |millis, action: Action| {
+        let began_at = Some(Timestamp::from_millis(millis));
+        Action { began_at, ..action }
+    };
+    let (earlier, later) = (at(1_000, launch_action()), at(2_000, terminate_action()));
+    let open = Claim { action: Some(earlier.clone()), ..claim() };
+    let next = guarded_with(&open, &later);
+    assert_eq!((next.action, next.action_at), (Some(later.clone()), Some(NOW)));
+    let answered = Some(ActionResult::Continue);
+    for before in [
+        Claim { action: Some(later.clone()), opened_at: hours_ago(1), open: true, ..claim() },
+        Claim {
+            action: Some(later.clone()),
+            opened_at: hours_ago(1),
+            open: true,
+            answered,
+            ..claim()
+        },
+    ] {
+        let next = guarded_with(&before, &earlier);
+        assert_eq!((&next.action, next.answered), (&before.action, before.answered));
+        assert_eq!(next.opened_at, before.opened_at, "nothing was taken up");
+    }
+    // Within one second nothing is told apart, and several hooks of one transition wait at once.
+    let open = Claim { action: Some(earlier.clone()), ..claim() };
+    for other in [
+        at(1_000, terminate_action()),
+        Action { hook: "stateful-asg-second".parse().unwrap(), ..at(2_000, launch_action()) },
+    ] {
+        assert_eq!(guarded_with(&open, &other).action, Some(earlier.clone()));
+    }
 }
 
 #[test]
