@@ -266,10 +266,12 @@ impl Leaving<'_> {
                 )
             }
             Err(Missing::Detachment(volume)) if self.is_off(seen) => {
-                let shown = seen.described.volumes.get(&volume).map(|shown| &shown.state);
+                let shown = seen.described.volumes.get(&volume);
+                let elsewhere =
+                    shown.and_then(|it| it.standing().find_map(|it| it.instance.clone()));
                 // Nobody terminates a parked instance, so nothing else would end its release.
                 let for_good = holder_gone(seen, now) || is_parked(seen);
-                match shown {
+                match shown.map(|shown| &shown.state) {
                     Some(VolumeState::Other(state)) if for_good => {
                         let problem = format!("EC2 shows it {state}");
                         Some(self.set_apart(volume, problem, now))
@@ -280,7 +282,15 @@ impl Leaving<'_> {
                         Some(self.set_apart(volume, problem, now))
                     }
                     None => Some(self.missing(seen, volume)),
-                    Some(_) => None,
+                    Some(_) if !for_good || now.since(self.claim.since) < MISSING_AFTER => None,
+                    // An earlier holder: for a while that may be a describe from before this holder's time.
+                    Some(_) => {
+                        let problem = format!(
+                            "it is attached to {} while its slot is being released",
+                            elsewhere?
+                        );
+                        Some(self.set_apart(volume, problem, now))
+                    }
                 }
             }
             // The other volumes of the slot come off first.

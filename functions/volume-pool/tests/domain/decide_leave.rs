@@ -623,9 +623,13 @@ fn slots_held_when_a_group_goes_back_to_observe_are_still_released() {
 fn once_the_holder_is_gone_a_volume_that_failed_or_is_not_shown_for_long_sets_its_slot_apart() {
     let mut failed = available(1);
     failed.state = VolumeState::Other("error".to_owned());
-    for (shown, problem) in
-        [(Some(failed), "EC2 shows it error"), (None, "EC2 has not shown it for ten minutes")]
-    {
+    // To whom held the slot before, it was given back by hand.
+    let elsewhere = on(1, 90, AttachmentState::Attached);
+    for (shown, problem) in [
+        (Some(failed), "EC2 shows it error"),
+        (None, "EC2 has not shown it for ten minutes"),
+        (Some(elsewhere), "it is attached to i-0000005a while its slot is being released"),
+    ] {
         let mut situation = Situation::leaving(LeaveMode::Stop);
         situation.seen.described.volumes.clear();
         situation.seen.described.volumes.extend(shown.map(|shown| (volume(1), shown)));
