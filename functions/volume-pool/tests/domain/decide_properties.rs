@@ -559,8 +559,16 @@ fn unusable(situation: &Situation, volume: &volume_pool::ids::VolumeId) -> bool 
         let leased_at = situation.seen.claim.as_ref().map(|claim| claim.since);
         return leased_at.is_some_and(|at| NOW.since(at) >= Duration::from_mins(10));
     };
+    // Of those who held it before, one has it only by hand once its release is long ago.
+    let released_lately = situation.seen.slot.as_ref().is_some_and(|slot| {
+        let created = slot.volumes.iter().map(|volume| volume.created_at);
+        let touched = created.chain(slot.released_at).max();
+        touched.is_some_and(|at| NOW.since(at) < Duration::from_mins(10))
+    });
     let elsewhere = shown.attachment().is_some_and(|attachment| {
-        attachment.instance.as_ref().is_none_or(|holder| *holder == instance(3))
+        attachment.instance.as_ref().is_none_or(|holder| {
+            *holder == instance(3) || (*holder != instance(1) && !released_lately)
+        })
     });
     shown.multi_attach || elsewhere || matches!(shown.state, VolumeState::Other(_))
 }
