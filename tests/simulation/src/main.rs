@@ -83,7 +83,12 @@ fn main() -> ExitCode {
                         // All seeds before it have begun, and those that have end: so the first to fail is found.
                         next.store(cli.seeds.1, Ordering::Relaxed);
                     }
-                    sum.failures.extend(done.failure.map(|failure| (seed, failure)));
+                    if let Some(failure) = done.failure {
+                        // Told at once: whoever looks into it need not wait for the others.
+                        let what = failure.lines().next().unwrap_or_default();
+                        let _ = writeln!(std::io::stderr(), "seed {seed} FAILED: {what}");
+                        sum.failures.push((seed, failure));
+                    }
                     let Tally { seeds, lifecycles, .. } = sum.tally;
                     if seeds.is_multiple_of(PROGRESS) {
                         let rate =
