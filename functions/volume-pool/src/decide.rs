@@ -324,7 +324,9 @@ fn may_lag(subject: &Subject, seen: &Observation, now: Timestamp) -> bool {
     }
     let answered_now = seen.answers.completed.is_some();
     let lag = if seen.described.group_instance.is_some() { LAG } else { UNKNOWN };
-    unanswered && !answered_now && now.since(claim.opened_at) < lag
+    // Work that is taken up anew does not make an action of long ago a new one.
+    let since = event.map_or_else(|| claim.taken_up(), |_| claim.opened_at);
+    unanswered && !answered_now && now.since(since) < lag
 }
 
 fn look_again(seen: &Observation, reason: Reason) -> Decision {

@@ -149,7 +149,7 @@ pub fn guard(
     }
     next.guard = Some(guard);
     next.open = true;
-    let mark = Record::Open(OpenMark { instance: next.instance.clone(), attended_at: now });
+    let mark = Record::Open(OpenMark::new(&next, now));
     let write = if claim.is_some() {
         put_claim(next)
     } else {

@@ -201,5 +201,6 @@ pub(crate) fn transaction(writes: Vec<Write>) -> Transaction {
 
 /// The mark of a claim with work left.
 pub(crate) fn open(number: u32) -> Record {
-    Record::Open(OpenMark { instance: instance(number), attended_at: Timestamp::default() })
+    let attended_at = Timestamp::default();
+    Record::Open(OpenMark { instance: instance(number), attended_at, transition: None })
 }

@@ -148,8 +148,7 @@ impl Part {
             let known = view.claims.get(&claim.instance);
             old_marks.extend(known.and_then(waiting_key).filter(|_| claim.queued().is_none()));
             if claim.open {
-                let (instance, attended_at) = (claim.instance.clone(), claim.opened_at);
-                put(Record::Open(OpenMark { instance, attended_at }), Expect::Mark);
+                put(Record::Open(OpenMark::new(claim, claim.opened_at)), Expect::Mark);
             }
             put(Record::Claim(claim.clone()), expected(known.map(|known| known.version)));
         }

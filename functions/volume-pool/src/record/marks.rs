@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Place, Slot};
+use crate::action::Transition;
 use crate::ids::{InstanceId, PoolName, SlotId, VolumeId};
 use crate::time::Timestamp;
 
@@ -92,4 +93,16 @@ pub struct OpenMark {
     /// When its guard was last taken: whoever was kept alive longest ago is the next whose time runs out.
     #[serde(default)]
     pub attended_at: Timestamp,
+    /// Which hooks the claim's action was of then: where Auto Scaling shows that the instance waits for the others, nobody
+    /// who goes by the record keeps it alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+}
+
+impl OpenMark {
+    /// The mark of this claim.
+    pub fn new(claim: &Claim, attended_at: Timestamp) -> Self {
+        let transition = claim.action.as_ref().map(|action| action.transition);
+        Self { instance: claim.instance.clone(), attended_at, transition }
+    }
 }

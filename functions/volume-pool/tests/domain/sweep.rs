@@ -319,7 +319,11 @@ fn who_was_attended_longest_ago_comes_first_and_nobody_is_kept_from_his_turn() {
     let members =
         [(1, A::InService), (2, A::Terminating), (4, A::PendingWait), (5, A::PendingWait)];
     swept.groups = Some(vec![group(&members)]);
-    let open = |number, seconds| OpenMark { instance: id(number), attended_at: ago(seconds) };
+    let open = |number, seconds| OpenMark {
+        instance: id(number),
+        attended_at: ago(seconds),
+        transition: None,
+    };
     swept.open = Some(vec![open(4, 20), open(6, 70), open(7, 200)]);
     swept.pools[0].held[0].amiss = true;
     assert_eq!(
@@ -381,6 +385,24 @@ fn while_any_part_cannot_be_read_whatever_waits_is_kept_alive() {
     swept.groups = Some(vec![group(&[(5, LifecycleState::TerminatingWait)])]);
     let (call, problem) = ("ec2:DescribeVolumes", "no answer".to_owned());
     swept.failures.push(PortError::Transient { call, problem });
+    let expected = vec![(id(5), Transition::Terminating)];
+    assert_eq!(swept.plan(NOW).keep_alive.into_values().collect::<Vec<_>>(), [expected]);
+}
+
+/// The event of a termination is lost while others are at work on the instance's launch, and then they die (seed 9261).
+#[test]
+fn who_waits_for_other_hooks_than_the_record_knows_of_is_kept_alive() {
+    use LifecycleState as A;
+    let mut swept = at_rest();
+    swept.groups = Some(vec![group(&[(5, A::TerminatingWait), (6, A::WarmedPendingWait)])]);
+    let mark = |number, transition| OpenMark {
+        instance: id(number),
+        attended_at: NOW,
+        transition: Some(transition),
+    };
+    swept.open = Some(vec![mark(5, Transition::Terminating), mark(6, Transition::Launching)]);
+    assert!(swept.plan(NOW).keep_alive.is_empty());
+    swept.open = Some(vec![mark(5, Transition::Launching), mark(6, Transition::Terminating)]);
     let expected = vec![(id(5), Transition::Terminating)];
     assert_eq!(swept.plan(NOW).keep_alive.into_values().collect::<Vec<_>>(), [expected]);
 }

@@ -465,7 +465,8 @@ fn the_first_guard_makes_the_claim_where_none_stood() {
     assert_eq!((&next.action, next.open, next.since), (&Some(launch_action()), true, NOW));
     assert!(guarded_by(next, &my_guard().invocation));
     assert!(!guarded_by(next, &"other".parse().unwrap()));
-    let mark = Record::Open(OpenMark { instance: instance(1), attended_at: NOW });
+    let transition = Some(volume_pool::action::Transition::Launching);
+    let mark = Record::Open(OpenMark { instance: instance(1), attended_at: NOW, transition });
     assert!(puts(&transaction, mark, Expect::Mark));
 }
 

@@ -96,7 +96,10 @@ impl Stage {
         // Whoever is gone loses nothing by it; where its group may not terminate it, nothing else ends its launch.
         let gone = happening.subject.instance.as_ref().is_some_and(|instance| {
             let world = self.cloud.world();
-            world.instance(instance).is_ok_and(|it| it.state == world::InstanceState::Terminated)
+            world.instance(instance).is_ok_and(|it| {
+                use world::InstanceState as S;
+                matches!(it.state, S::ShuttingDown | S::Terminated)
+            })
         });
         if gone && self.timeouts == Timeouts::Explained {
             return;

@@ -382,6 +382,10 @@ impl Stage {
             let call = running.request.call();
             self.broken.push(format!("rule 4: {call} took a volume off another instance"));
         }
+        // An account whose limits let none of its heartbeats by keeps nothing alive, and so does a service that is down.
+        if let (Request::Effect(instance, Effect::Heartbeat(_)), Err(_)) = (asked, &answered) {
+            self.disturbed(Some(instance.clone()));
+        }
         Ok(answered.unwrap_or_else(Response::Failed))
     }
 

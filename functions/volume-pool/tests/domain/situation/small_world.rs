@@ -79,12 +79,8 @@ impl World {
 
     /// With this claim and the marks that stand for it.
     pub(crate) fn with_claim(mut self, claim: Claim) -> Self {
-        let instance = claim.instance.clone();
         if claim.open {
-            self = self.with(Record::Open(OpenMark {
-                instance: instance.clone(),
-                attended_at: Timestamp::default(),
-            }));
+            self = self.with(Record::Open(OpenMark::new(&claim, Timestamp::default())));
         }
         if let Phase::Waiting { place, since } = claim.phase.clone() {
             self = self.with(Record::Waiting(WaitingMark::new(&claim, place, since)));
