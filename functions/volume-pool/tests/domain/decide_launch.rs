@@ -1196,6 +1196,17 @@ fn an_action_just_taken_up_is_not_given_up_because_auto_scaling_does_not_show_it
     }
 }
 
+/// Reconcile finds it once a minute, and takes it up anew each time (seed 15423).
+#[test]
+fn an_action_of_long_ago_without_an_answer_is_none_just_taken_up() {
+    let mut situation = Situation::launching();
+    situation.subject.event = None;
+    let (action_at, opened_at) = (Some(hours_ago(1)), seconds_ago(1));
+    situation.seen.claim = Some(Claim { action_at, opened_at, ..claim() });
+    situation.shown_as(LifecycleState::Other("Standby".to_owned()));
+    situation.settles(&Reason::NothingWaitedFor { state: "Standby".to_owned() });
+}
+
 /// A describe that lags shows what was before the launch hook, never what comes after it.
 #[test]
 fn a_launch_without_its_answer_on_record_is_over_once_auto_scaling_shows_what_comes_after() {
