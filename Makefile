@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-disk test check check-core broken deny bench build instance instance-test deploy destroy verify-aws
+.PHONY: help demo demo-disk demo-boot test check check-core broken deny bench build instance instance-test deploy destroy verify-aws
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -33,6 +33,13 @@ demo-disk: ## The same over real disks: data is written, power fails, and the re
 	$(first_build)
 	$(CARGO) build --workspace --bins --locked
 	"$(TARGET)/debug/demo-disk"
+
+demo-boot: ## The same on instances that boot, under qemu, with the units in them (Debian or Ubuntu, root; makes a Debian system once)
+	@. tests/instance/system.sh; can_make_a_system 'sudo -E make demo-boot'
+	$(first_build)
+	$(CARGO) build --workspace --bins --locked
+	@. tests/instance/system.sh; make_system; build_for_the_system; make_image
+	"$(TARGET)/debug/demo-disk" --boot "$(TARGET)/instance"
 
 test: ## Run every test, on loopback only, no AWS account needed
 	$(CARGO) build --workspace --bins --locked

@@ -1,9 +1,11 @@
 //! This machine as the host of a local cloud's instances. An instance is a process tree with mounts of its own, in which the instance's
-//! side runs as it does on EC2; a volume attached to it is a loop device over the volume's image, which shows the volume's id as an
+//! side runs as it does on EC2, or a system that boots; a volume attached to it is a disk over the volume's image, which shows the volume's id as an
 //! NVMe disk of EBS does. Needs root, and makes nothing outside its own directory but loop devices.
 
+mod booted;
 mod disk;
 mod guest;
+mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -15,15 +17,27 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::{Failure, binary};
-use guest::Guest;
+use booted::Booted;
+use guest::{Guest, Player};
+use processes::Processes;
 
 /// The host.
 #[derive(Debug)]
 pub struct Host {
     directory: PathBuf,
-    program: PathBuf,
+    made_of: MadeOf,
     guests: BTreeMap<String, Guest>,
     consoles: mpsc::UnboundedSender<Line>,
+}
+
+/// What instances are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MadeOf {
+    /// Processes of this machine.
+    Processes,
+    /// A system that boots, of which this directory has the files (`root`) and their image (`system.img`). The host's own
+    /// directory must be in it.
+    System(PathBuf),
 }
 
 /// What an instance says on its console.
@@ -33,6 +47,8 @@ pub struct Line {
     pub instance: String,
     /// What it says.
     pub text: String,
+    /// Whether that is part of the story, as most of what a boot says is not.
+    pub told: bool,
 }
 
 /// An instance as the world has it: its state, and the data volumes that it has.
@@ -44,12 +60,14 @@ struct Shown {
 
 impl Host {
     /// A host that keeps everything in this directory, the images of a cloud's volumes included, and where its consoles are read.
-    pub async fn start(directory: &Path) -> Result<(Self, mpsc::UnboundedReceiver<Line>), Failure> {
-        check().await?;
+    pub async fn start(
+        directory: &Path,
+        made_of: MadeOf,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Line>), Failure> {
+        check(&made_of).await?;
         let (consoles, lines) = mpsc::unbounded_channel();
-        let program = binary("stateful-asg-instance")?;
         let directory = directory.to_owned();
-        Ok((Self { directory, program, guests: BTreeMap::new(), consoles }, lines))
+        Ok((Self { directory, made_of, guests: BTreeMap::new(), consoles }, lines))
     }
 
     /// Where the image of a volume is.
@@ -86,7 +104,7 @@ impl Host {
                 for volume in &it.volumes {
                     guest.plug(volume, &images.join(format!("{volume}.img"))).await?;
                 }
-                for (volume, mounted) in guest.mounts() {
+                for (volume, mounted) in guest.mounts()? {
                     let told = if mounted { World::mount } else { World::unmount };
                     cloud.with_world(|world| told(world, &volume));
                 }
@@ -116,10 +134,18 @@ impl Host {
 
     async fn boot(&mut self, cloud: &Cloud, instance: &str) -> Result<(), Failure> {
         let metadata = cloud.serve_metadata(instance).await?;
-        let directory = self.directory.join(instance);
         let console = self.consoles.clone();
-        let guest = Guest::boot(directory, &self.program, &metadata, console)?;
-        self.guests.insert(instance.to_owned(), guest);
+        let player = match &self.made_of {
+            MadeOf::Processes => {
+                let (directory, program) =
+                    (self.directory.join(instance), binary("stateful-asg-instance")?);
+                Player::Processes(Processes::boot(directory, &program, &metadata, console)?)
+            }
+            MadeOf::System(work) => {
+                Player::Booted(Booted::boot(instance, work, &metadata, console)?)
+            }
+        };
+        self.guests.insert(instance.to_owned(), Guest::new(instance, player));
         // Neither ends before its operating system does.
         cloud.with_world(|world| {
             world.set_pace(instance, Step::Stop, Pace::NeverEnds);
@@ -160,18 +186,31 @@ fn release(world: &mut World, instance: &str) {
 }
 
 /// Whether this machine can be a host at all.
-async fn check() -> Result<(), Failure> {
-    const WANTED: &str = "this takes Linux, root, and loop devices: it attaches image files as disks, formats and mounts them, and \
-                          gives each instance mounts of its own (sudo -E make demo-disk)";
+async fn check(made_of: &MadeOf) -> Result<(), Failure> {
+    let (wanted, tools, there) = match made_of {
+        MadeOf::Processes => (
+            "this takes Linux, root, and loop devices: it attaches image files as disks, formats and mounts them, and \
+             gives each instance mounts of its own (sudo -E make demo-disk)",
+            "losetup mknod umount mkfs.ext4 e2fsck resize2fs blkid wipefs",
+            "losetup --find".to_owned(),
+        ),
+        MadeOf::System(work) => (
+            "this takes Linux, root, and a Debian system with qemu in it, which it boots: sudo -E make demo-boot makes it",
+            "chroot debugfs",
+            format!("ls '{0}/system.img' '{0}/root/usr/bin/qemu-system-x86_64'", work.display()),
+        ),
+    };
+    let tools = format!(
+        "for tool in unshare mount dumpe2fs {tools}; do \
+         command -v $tool >/dev/null || {{ echo $tool is missing: install util-linux and e2fsprogs >&2; exit 1; }}; done"
+    );
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !root {
-        return Err(format!("{WANTED}. Here the user is not root").into());
+        return Err(format!("{wanted}. Here the user is not root").into());
     }
-    let tools = "for tool in losetup unshare mknod mount umount mkfs.ext4 e2fsck resize2fs dumpe2fs blkid wipefs; do \
-                 command -v $tool >/dev/null || { echo $tool is missing: install util-linux and e2fsprogs >&2; exit 1; }; done";
-    for trial in [tools, "losetup --find", "unshare --mount --pid --fork true"] {
+    for trial in [&tools, &there, "unshare --mount --pid --fork true"] {
         if let Err(problem) = shell(trial).await {
-            return Err(format!("{WANTED}. Here: {problem}").into());
+            return Err(format!("{wanted}. Here: {problem}").into());
         }
     }
     Ok(())

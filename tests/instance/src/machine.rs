@@ -98,6 +98,23 @@ impl Machine {
         Outcome { success: output.status.success(), said }
     }
 
+    /// Runs `drain` to its end, which has been announced: so it has to come with the first look.
+    #[track_caller]
+    pub fn drain(&self) -> Outcome {
+        let (mut child, said) = self.start("drain");
+        let ended = self.metadata.ends_before_asking(&mut child, "spot/instance-action", 2);
+        if !ended {
+            child.kill().unwrap();
+        }
+        let success = child.wait().unwrap().success();
+        let said = std::io::read_to_string(said).unwrap();
+        assert!(
+            ended,
+            "drain has looked twice and still waits, though the end was announced: {said:?}"
+        );
+        Outcome { success, said }
+    }
+
     /// Starts a task of the program, and gives it with what it says.
     pub fn start(&self, task: &str) -> (Child, ChildStderr) {
         let mut child = self.command(task).stderr(Stdio::piped()).spawn().unwrap();

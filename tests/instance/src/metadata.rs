@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A metadata service on loopback.
 #[derive(Debug, Clone)]
@@ -55,12 +57,20 @@ impl Metadata {
         answers.insert(path.to_owned(), text.to_owned());
     }
 
-    /// Waits until it has been asked for this so often, whatever the answer was. What is never asked is for the run's own time limit to end.
-    pub fn until_asked(&self, path: &str, times: usize) {
+    /// Waits until a task has ended, or has asked for this so often by now, by which it shows that it goes on; whether it has ended.
+    pub fn ends_before_asking(&self, task: &mut Child, path: &str, times: usize) -> bool {
+        /// How often the task is looked at meanwhile.
+        const LOOK: Duration = Duration::from_millis(50);
         let (asked, more) = &*self.asked;
-        let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
         let fewer = |asked: &mut Vec<String>| asked.iter().filter(|it| *it == path).count() < times;
-        drop(more.wait_while(asked, fewer));
+        while task.try_wait().unwrap().is_none() {
+            let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = more.wait_timeout_while(asked, LOOK, fewer);
+            if !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Has no such thing any more.

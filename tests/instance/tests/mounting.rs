@@ -224,7 +224,7 @@ fn units_and_containers_are_stopped_then_it_unmounts_and_then_it_powers_off() {
         r#"{"units":["a.service","b.service"],"containers":true,"seconds":30,"powerOff":true}"#;
     let (machine, _disk) = leaving(leave);
     machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
-    let outcome = machine.run("drain");
+    let outcome = machine.drain();
     assert!(outcome.success, "{}", outcome.said);
     assert_eq!(machine.mounted(), None);
     assert_eq!(
@@ -240,7 +240,7 @@ fn units_that_do_not_stop_in_time_are_killed() {
     let script = "echo \"$*\" >>$HERE/asked; [ \"$1\" != stop ] || exec sleep 60";
     machine.stand_in("systemctl", script);
     machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
-    let outcome = machine.run("drain");
+    let outcome = machine.drain();
     assert!(outcome.success, "{}", outcome.said);
     assert_eq!(asked(&machine), "stop a.service\nkill --signal=KILL a.service\n");
     assert_eq!(machine.mounted(), None);
@@ -251,7 +251,7 @@ fn what_can_not_be_unmounted_is_not_powered_off_under() {
     let (machine, _disk) = leaving(r#"{"powerOff":true}"#);
     let held = fs::File::create(machine.data().join("open")).unwrap();
     machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
-    let outcome = machine.run("drain");
+    let outcome = machine.drain();
     assert!(!outcome.success);
     assert_eq!(asked(&machine), "");
     assert!(machine.mounted().is_some());
@@ -263,7 +263,7 @@ fn a_rebalance_recommendation_counts_only_where_it_is_to() {
     let notice = r#"{"noticeTime":"2026-11-28T00:00:00Z"}"#;
     let (machine, _disk) = leaving(r#"{"onRebalance":true}"#);
     machine.metadata.say("events/recommendations/rebalance", notice);
-    let outcome = machine.run("drain");
+    let outcome = machine.drain();
     assert!(outcome.said.contains("rebalance recommendation"), "{}", outcome.said);
     assert_eq!(machine.mounted(), None);
 
@@ -271,7 +271,8 @@ fn a_rebalance_recommendation_counts_only_where_it_is_to() {
     let (machine, _disk) = leaving("{}");
     machine.metadata.say("events/recommendations/rebalance", notice);
     let (mut child, said) = machine.start("drain");
-    machine.metadata.until_asked("spot/instance-action", 2);
+    let ended = machine.metadata.ends_before_asking(&mut child, "spot/instance-action", 2);
+    assert!(!ended, "it lets go: {}", std::io::read_to_string(said).unwrap());
     assert!(machine.mounted().is_some());
     machine.metadata.say("autoscaling/target-lifecycle-state", "Terminated");
     assert!(child.wait().unwrap().success());
@@ -285,7 +286,7 @@ fn drains_at(announce: impl Fn(&Metadata), words: &str) {
     let (machine, _disk) = with_filesystem("mkfs.ext4 -q $DISK", 64);
     assert!(machine.run("mount").success);
     announce(&machine.metadata);
-    let outcome = machine.run("drain");
+    let outcome = machine.drain();
     assert!(outcome.success, "{}", outcome.said);
     assert!(outcome.said.contains(words), "{}", outcome.said);
     assert_eq!(machine.mounted(), None);

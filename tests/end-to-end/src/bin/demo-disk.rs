@@ -2,14 +2,18 @@
 //! instance's side mounts them on instances that are process trees of this machine. An instance's power fails, and its replacement's
 //! workload reads what was written before; an instance goes in good order, and the next one goes on where it stopped; and a disk that is
 //! not what it was is refused, and not changed.
+//!
+//! With `--boot` an instance is a system that boots, in which systemd runs the very units: power fails, and the replacement reads what was
+//! written; then its end is announced, and its volume is taken away from it while it runs.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use end_to_end::host::{Host, Line, shell};
+use clap::Parser;
+use end_to_end::host::{Host, Line, MadeOf, shell};
 use end_to_end::timeline::{Timeline, print};
 use end_to_end::{Account, Failure, GroupPlan, Held, binary};
 use local_cloud::cloud::{Cloud, LIFECYCLE, Notice, Options, RECONCILE};
@@ -20,7 +24,9 @@ use tokio::time::{sleep, timeout};
 
 const GROUP: &str = "cassandra";
 /// An instance powers itself off once it has let go; one that can't is ended after ten seconds.
-const POLICY: &str = r#"{"pool":"cassandra","leave":{"mode":"guest","seconds":10},"volumes":[{"name":"data","device":"/dev/sdf","template":{"type":"gp3","sizeGiB":1}}]}"#;
+const POWERS_OFF: &str = r#"{"pool":"cassandra","leave":{"mode":"guest","seconds":10},"volumes":[{"name":"data","device":"/dev/sdf","template":{"type":"gp3","sizeGiB":1}}]}"#;
+/// An instance has its volume taken away while it runs, once its units have let go of it.
+const RUNS_ON: &str = r#"{"pool":"cassandra","leave":{"mode":"detach","seconds":30},"volumes":[{"name":"data","device":"/dev/sdf","template":{"type":"gp3","sizeGiB":1}}]}"#;
 const ZONES: [&str; 2] = ["eu-central-1a", "eu-central-1b"];
 /// Ten times as fast as EC2; what happens on the instances takes its own time.
 const SPEED: f64 = 10.0;
@@ -28,9 +34,17 @@ const LIMIT: Duration = Duration::from_mins(3);
 /// How often the instances are looked at, which change without the cloud's doing.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Over real disks: data is written, power fails, and the replacement reads it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Boot each instance from the system in this directory (`make demo-boot` makes it), instead of playing it by processes.
+    #[arg(long, value_name = "DIR")]
+    boot: Option<PathBuf>,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "demo-disk: {problem}");
@@ -39,13 +53,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Failure> {
-    let directory = std::env::temp_dir().join(format!("stateful-asg-demo-{}", std::process::id()));
+async fn run(Arguments { boot }: Arguments) -> Result<(), Failure> {
+    // A system that boots sees its own directory only.
+    let place = boot.clone().unwrap_or_else(std::env::temp_dir);
+    let directory = place.join(format!("stateful-asg-demo-{}", std::process::id()));
+    let made_of = boot.map_or(MadeOf::Processes, MadeOf::System);
     // Whoever interrupts it leaves no disk behind.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let played = tokio::select! {
-        played = play(&directory) => played,
+        played = play(&directory, made_of) => played,
         _ = interrupt.recv() => Err("interrupted".into()),
         _ = terminate.recv() => Err("terminated".into()),
     };
@@ -55,8 +72,8 @@ async fn run() -> Result<(), Failure> {
     played
 }
 
-async fn play(directory: &Path) -> Result<(), Failure> {
-    let (host, lines) = Host::start(directory).await?;
+async fn play(directory: &Path, made_of: MadeOf) -> Result<(), Failure> {
+    let (host, lines) = Host::start(directory, made_of.clone()).await?;
     let options = Options {
         lifecycle: Some(binary(LIFECYCLE)?),
         reconcile: Some(binary(RECONCILE)?),
@@ -76,7 +93,13 @@ async fn play(directory: &Path) -> Result<(), Failure> {
     let timeline = Timeline::new(cloud.subscribe(), cloud.inspect(World::now));
     let changes = cloud.subscribe();
     let mut story = Story { cloud, account, host, timeline, changes, lines, said: Vec::new() };
-    let told = story.tell().await;
+    let told = match made_of {
+        MadeOf::Processes => story.of_processes().await,
+        MadeOf::System(_) => story.of_systems().await,
+    };
+    if told.is_err() {
+        story.print_last_lines();
+    }
     story.host.shutdown().await?;
     story.cloud.shutdown().await;
     told
@@ -93,8 +116,12 @@ struct Story {
 }
 
 impl Story {
-    async fn tell(&mut self) -> Result<(), Failure> {
-        self.begin().await?;
+    async fn of_processes(&mut self) -> Result<(), Failure> {
+        self.timeline.heading(&format!(
+            "A group of two in two zones, and no volume yet. (The local cloud runs {SPEED} times as fast as EC2; lines with > are the functions'\n\
+             decisions, lines with | what an instance says: a process tree with mounts of its own, whose disks are image files)"
+        ));
+        self.begin(&ZONES, POWERS_OFF).await?;
         self.power_cut().await?;
         self.scaled_in_and_out().await?;
         self.garbage().await?;
@@ -104,20 +131,30 @@ impl Story {
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<(), Failure> {
+    async fn of_systems(&mut self) -> Result<(), Failure> {
         self.timeline.heading(&format!(
-            "A group of two in two zones, and no volume yet. (The local cloud runs {SPEED} times as fast as EC2; lines with > are the functions'\n\
-             decisions, lines with | what an instance says: a process tree with mounts of its own, whose disks are image files)"
+            "A group of one, and no volume yet. (The local cloud runs {SPEED} times as fast as EC2; lines with > are the functions' decisions, lines\n\
+             with | what an instance says: a Debian system that boots, which takes its time, with the units of infra/instance in it)"
         ));
+        self.begin(&ZONES[..1], RUNS_ON).await?;
+        self.power_cut().await?;
+        self.announced().await?;
+        print("\nNo line was lost.\n");
+        Ok(())
+    }
+
+    /// A group of one in each of these zones comes up, on volumes that did not exist before.
+    async fn begin(&mut self, zones: &[&str], policy: &str) -> Result<(), Failure> {
         let plan = GroupPlan {
             name: GROUP,
-            size: 2,
-            zones: &ZONES,
-            metadata: Some(POLICY),
+            size: i32::try_from(zones.len())?,
+            zones,
+            metadata: Some(policy),
             heartbeat_seconds: 300,
         };
         self.account.create_group(&plan).await?;
-        self.until("two workloads that have written", |story| story.workloads().len() == 2).await?;
+        let all = zones.len();
+        self.until("workloads that have written", |it| it.workloads().len() == all).await?;
         for instance in self.in_service() {
             self.found(&instance, "nothing")?;
             let formatted = self.says(&instance, "may be formatted: mkfs.ext4");
@@ -138,23 +175,35 @@ impl Story {
         self.until("the replacement's workload", |it| it.workloads().contains(&replacement))
             .await?;
         self.found(&replacement, &format!("written on {victim}"))?;
+        let formatted = self.says(&replacement, "mkfs");
+        ensure(!formatted, || format!("{replacement} has formatted {volume}"))?;
         self.holds(&replacement, &volume).await?;
         print(&format!("\n{replacement} has read what was written on {victim}, from {volume}.\n"));
+        Ok(())
+    }
+
+    /// The end of an instance that runs is announced: its units let go of its volume, and it is taken away from it.
+    async fn announced(&mut self) -> Result<(), Failure> {
+        self.timeline.heading("Act two: the group shrinks to none, in good order");
+        let (leaver, volume) = self.shrink(0).await?;
+        let image = self.host.image(&volume);
+        self.ensure_unmounted(&leaver, &volume).await?;
+        let log =
+            shell(&format!("debugfs -R 'cat db/log' {} 2>/dev/null", image.display())).await?;
+        let log = log.replace('\n', ", ");
+        let mut expected = self.lines_of(&leaver)?;
+        expected.extend([format!("written on {leaver}"), format!("stopped on {leaver}")]);
+        let expected = expected.join(", ");
+        ensure(log == expected, || format!("{volume} holds {log:?}, and not {expected:?}"))?;
+        print(&format!("\n{volume} holds: {log}\n"));
         Ok(())
     }
 
     /// The group shrinks and grows again.
     async fn scaled_in_and_out(&mut self) -> Result<(), Failure> {
         self.timeline.heading("Act two: the group shrinks to one, in good order, and grows again");
-        let (leaver, volume) = self.shrink().await?;
-        let drained =
-            self.says(&leaver, "letting go of the volumes: Auto Scaling wants it Terminated");
-        ensure(drained, || format!("{leaver} did not drain"))?;
-        let image = self.host.image(&volume);
-        let state =
-            format!("dumpe2fs -h {} 2>/dev/null | grep 'Filesystem state'", image.display());
-        let state = shell(&state).await?;
-        ensure(state.ends_with("clean"), || format!("the filesystem on {volume}: {state}"))?;
+        let (leaver, volume) = self.shrink(1).await?;
+        self.ensure_unmounted(&leaver, &volume).await?;
         let before = self.lines_of(&leaver)?;
         let newcomer = self.grow().await?;
         self.until("the newcomer's workload", |it| it.workloads().contains(&newcomer)).await?;
@@ -173,7 +222,7 @@ impl Story {
         self.timeline.heading(
             "Act three: while its volume is free, somebody writes over the beginning of it; the next instance has to leave it as it is",
         );
-        let (_, volume) = self.shrink().await?;
+        let (_, volume) = self.shrink(1).await?;
         let image = self.host.image(&volume);
         let image = image.display();
         shell(&format!(
@@ -195,13 +244,13 @@ impl Story {
         Ok(())
     }
 
-    /// Takes one instance off the group, and gives it with its volume, once that is free.
-    async fn shrink(&mut self) -> Result<(String, String), Failure> {
+    /// Takes one instance off the group, which leaves so many, and gives it with its volume, once that is free.
+    async fn shrink(&mut self, left: usize) -> Result<(String, String), Failure> {
         let before: BTreeSet<String> = self.in_service().into_iter().collect();
         let pool = self.account.pool(GROUP).await?;
-        self.resize(1).await?;
+        self.resize(i32::try_from(left)?).await?;
         self.until("an instance less", |story| {
-            story.cloud.inspect(|world| world.group(GROUP).is_ok_and(|it| it.members.len() == 1))
+            story.cloud.inspect(|world| world.group(GROUP).is_ok_and(|it| it.members.len() == left))
         })
         .await?;
         let after: BTreeSet<String> = self.in_service().into_iter().collect();
@@ -209,6 +258,17 @@ impl Story {
         let held = pool.into_iter().find(|held| held.instance.as_ref() == Some(&leaver));
         let volume = held.ok_or_else(|| format!("{leaver} held no volume"))?.volume;
         Ok((leaver, volume))
+    }
+
+    /// An instance has let go of its volume by itself.
+    async fn ensure_unmounted(&self, leaver: &str, volume: &str) -> Result<(), Failure> {
+        let drained =
+            self.says(leaver, "letting go of the volumes: Auto Scaling wants it Terminated");
+        ensure(drained, || format!("{leaver} did not drain"))?;
+        let image = self.host.image(volume);
+        let header = shell(&format!("dumpe2fs -h {} 2>/dev/null", image.display())).await?;
+        let recovery = header.contains("needs_recovery");
+        ensure(!recovery, || format!("the filesystem on {volume} was not unmounted:\n{header}"))
     }
 
     /// Gives the group one instance more, and waits until it is in service.
@@ -255,9 +315,20 @@ impl Story {
     fn show(&mut self) {
         self.cloud.inspect(|world| self.timeline.show(world));
         while let Ok(line) = self.lines.try_recv() {
-            let now = self.cloud.with_world(|world| world.now());
-            self.timeline.console(now, &line.instance, &line.text);
+            if line.told {
+                let now = self.cloud.with_world(|world| world.now());
+                self.timeline.console(now, &line.instance, &line.text);
+            }
             self.said.push(line);
+        }
+    }
+
+    /// What the consoles said last, of which the story may have left the cause of its failure out.
+    fn print_last_lines(&self) {
+        const LAST: usize = 40;
+        print("\nThe last lines of the consoles\n");
+        for line in &self.said[self.said.len().saturating_sub(LAST)..] {
+            print(&format!("  {} {}\n", line.instance, line.text));
         }
     }
 

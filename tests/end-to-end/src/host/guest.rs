@@ -1,121 +1,68 @@
-//! An instance: a process tree with mounts of its own, and the disks that it has.
+//! An instance: whether its power is on, and which disks it has, whatever it is that plays it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
 use local_cloud::world::InstanceState;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
 
-use super::disk::Disk;
-use super::{Line, shell};
+use super::booted::Booted;
+use super::processes::Processes;
 use crate::Failure;
-
-/// What runs there: its first process, what of systemctl it needs, and what keeps data on the volume.
-const BOOT: &str = include_str!("guest/boot");
-const SYSTEMCTL: &str = include_str!("guest/systemctl");
-const WORKLOAD: &str = include_str!("guest/workload");
-
-/// `/etc/stateful-asg.json`, but for the directory.
-const CONFIGURATION: &str = r#"{
-  "volumes": { "data": { "path": "HERE/data", "filesystem": "ext4", "mode": "0700" } },
-  "leave": { "units": ["workload.service"], "seconds": 20, "powerOff": true }
-}"#;
 
 /// An instance.
 #[derive(Debug)]
 pub(super) struct Guest {
-    directory: PathBuf,
+    instance: String,
+    player: Player,
     power: Power,
-    disks: BTreeMap<String, Plugged>,
+    /// The volumes that it has, and whether it has them mounted.
+    disks: BTreeMap<String, bool>,
 }
 
+/// What plays it.
 #[derive(Debug)]
+pub(super) enum Player {
+    Processes(Processes),
+    Booted(Booted),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Power {
-    On(Child),
+    On,
     /// Its power button was pressed.
-    Pressed(Child),
+    Pressed,
     Off,
 }
 
-#[derive(Debug)]
-struct Plugged {
-    disk: Disk,
-    name: String,
-    mounted: bool,
-}
-
 impl Guest {
-    /// Boots an instance; what it says goes to `console`.
-    pub(super) fn boot(
-        directory: PathBuf,
-        program: &Path,
-        metadata: &str,
-        console: mpsc::UnboundedSender<Line>,
-    ) -> Result<Self, Failure> {
-        for part in ["bin", "sys/block", "dev", "run"] {
-            fs::create_dir_all(directory.join(part))?;
-        }
-        let here = directory.to_string_lossy();
-        fs::write(directory.join("config.json"), CONFIGURATION.replace("HERE", &here))?;
-        for (name, script) in [("boot", BOOT), ("systemctl", SYSTEMCTL), ("workload", WORKLOAD)] {
-            let file = directory.join("bin").join(name);
-            fs::write(&file, script)?;
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
-        }
-        let button = std::process::Command::new("mkfifo").arg(directory.join("button")).status()?;
-        if !button.success() {
-            return Err(format!("mkfifo {here}/button: {button}").into());
-        }
-        let mut child = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"])
-            .arg(directory.join("bin/boot"))
-            .args([directory.as_path(), program])
-            .arg(metadata)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
-            tokio::spawn(read(directory.clone(), out, console.clone()));
-            tokio::spawn(read(directory.clone(), err, console));
-        }
-        Ok(Self { directory, power: Power::On(child), disks: BTreeMap::new() })
+    /// An instance that has just been switched on.
+    pub(super) fn new(instance: &str, player: Player) -> Self {
+        let instance = instance.to_owned();
+        Self { instance, player, power: Power::On, disks: BTreeMap::new() }
     }
 
     /// Presses the power button of an instance that is to stop or to end.
     pub(super) fn obey(&mut self, state: InstanceState) -> Result<(), Failure> {
         use InstanceState::{Pending, Running, ShuttingDown, Stopped, Stopping, Terminated};
-        match (state, std::mem::replace(&mut self.power, Power::Off)) {
-            (Stopping | ShuttingDown, Power::On(child)) => {
-                // Open for reading as well, so that nobody need read it.
-                let button = self.directory.join("button");
-                OpenOptions::new().read(true).write(true).open(button)?.write_all(b"press\n")?;
-                self.power = Power::Pressed(child);
+        match (state, self.power) {
+            (Stopping | ShuttingDown, Power::On) => {
+                self.player.press_power_button()?;
+                self.power = Power::Pressed;
+                Ok(())
             }
-            (Stopped | Terminated, Power::On(_) | Power::Pressed(_)) => {
-                return Err(format!("{} ended before it was down", self.directory.display()).into());
+            (Stopped | Terminated, Power::On | Power::Pressed) => {
+                Err(format!("{} ended before it was down", self.instance).into())
             }
             (
                 Pending | Running | Stopping | ShuttingDown | Stopped | Terminated,
-                power @ (Power::On(_) | Power::Pressed(_) | Power::Off),
-            ) => self.power = power,
+                Power::On | Power::Pressed | Power::Off,
+            ) => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether it has gone down since the last time. Its disks are still there.
     pub(super) fn has_gone_down(&mut self) -> Result<bool, Failure> {
-        let down = match &mut self.power {
-            Power::On(child) | Power::Pressed(child) => child.try_wait()?.is_some(),
-            Power::Off => false,
-        };
+        let down = self.power != Power::Off && self.player.has_ended()?;
         if down {
             self.power = Power::Off;
         }
@@ -124,39 +71,23 @@ impl Guest {
 
     /// Takes away the disks of volumes that are not among these.
     pub(super) async fn keep(&mut self, volumes: &BTreeSet<String>) -> Result<(), Failure> {
-        let off = matches!(self.power, Power::Off);
-        let gone: Vec<String> =
-            self.disks.keys().filter(|it| off || !volumes.contains(*it)).cloned().collect();
+        let off = self.power == Power::Off;
+        let gone = |volume: &&String| off || !volumes.contains(*volume);
+        let gone: Vec<String> = self.disks.keys().filter(gone).cloned().collect();
         for volume in gone {
-            if let Some(plugged) = self.disks.remove(&volume) {
-                fs::remove_dir_all(self.directory.join("sys/block").join(&plugged.name))?;
-                fs::remove_file(self.directory.join("dev").join(&plugged.name))?;
-                plugged.disk.detach().await?;
-            }
+            self.player.unplug(&volume).await?;
+            self.disks.remove(&volume);
         }
         Ok(())
     }
 
-    /// Gives it a disk that it does not have, under the next name that is free, with the volume's id as its serial number.
+    /// Gives it a disk that it does not have.
     pub(super) async fn plug(&mut self, volume: &str, image: &Path) -> Result<(), Failure> {
-        if matches!(self.power, Power::Off) || self.disks.contains_key(volume) {
+        if self.power == Power::Off || self.disks.contains_key(volume) {
             return Ok(());
         }
-        let disk = Disk::attach(image).await?;
-        let taken = |name: &String| self.disks.values().any(|it| it.name == *name);
-        let mut names = (1..).map(|number| format!("nvme{number}n1"));
-        let name = names.find(|name| !taken(name)).ok_or("there is no name left for a disk")?;
-        let node = self.directory.join("dev").join(&name);
-        let number = disk.number.replace(':', " ");
-        shell(&format!("mknod {} b {number}", node.display())).await?;
-        // The entry last: what sysfs shows is there.
-        let entry = self.directory.join("sys/block").join(&name);
-        let new = self.directory.join("sys").join(&name);
-        fs::create_dir_all(new.join("device"))?;
-        fs::write(new.join("dev"), format!("{}\n", disk.number))?;
-        fs::write(new.join("device/serial"), format!("{}\n", volume.replace('-', "")))?;
-        fs::rename(new, entry)?;
-        self.disks.insert(volume.to_owned(), Plugged { disk, name, mounted: false });
+        self.player.plug(volume, image).await?;
+        self.disks.insert(volume.to_owned(), false);
         Ok(())
     }
 
@@ -166,60 +97,76 @@ impl Guest {
     }
 
     /// Which volumes it has mounted or unmounted since the last time.
-    pub(super) fn mounts(&mut self) -> Vec<(String, bool)> {
-        let (Power::On(child) | Power::Pressed(child)) = &self.power else {
-            return Vec::new();
-        };
-        // proc(5): the third field is the device's number. An instance that has just ended has nothing mounted.
-        let table = child.id().map(|id| format!("/proc/{id}/mountinfo"));
-        let table = table.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-        let mounted: BTreeSet<&str> =
-            table.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    pub(super) fn mounts(&mut self) -> Result<Vec<(String, bool)>, Failure> {
         let mut changed = Vec::new();
-        for (volume, plugged) in &mut self.disks {
-            let now = mounted.contains(plugged.disk.number.as_str());
-            if std::mem::replace(&mut plugged.mounted, now) != now {
+        if self.power == Power::Off {
+            return Ok(changed);
+        }
+        let mounted = self.player.mounted()?;
+        for (volume, before) in &mut self.disks {
+            let now = mounted.contains(volume);
+            if std::mem::replace(before, now) != now {
                 changed.push((volume.clone(), now));
             }
         }
-        changed
+        Ok(changed)
     }
 
     /// Ends it in the middle of whatever it does, and leaves on its disks what had reached them.
     pub(super) async fn cut(&mut self) -> Result<(), Failure> {
-        let mut frozen = Vec::new();
-        for plugged in self.disks.values() {
-            frozen.push(plugged.disk.freeze().await?);
+        match &mut self.player {
+            Player::Processes(processes) => processes.cut().await?,
+            Player::Booted(system) => system.end()?,
         }
-        self.end().await?;
-        for disk in frozen {
-            disk.settle()?;
-        }
+        self.power = Power::Off;
         Ok(())
     }
 
     /// Ends it, however it is.
     pub(super) async fn end(&mut self) -> Result<(), Failure> {
-        if let Power::On(child) | Power::Pressed(child) = &mut self.power {
-            child.kill().await?;
+        if std::mem::replace(&mut self.power, Power::Off) == Power::Off {
+            return Ok(());
         }
-        self.power = Power::Off;
-        Ok(())
+        match &mut self.player {
+            Player::Processes(processes) => processes.end().await,
+            Player::Booted(system) => system.end(),
+        }
     }
 }
 
-/// Passes on what is said, with paths as the instance would have them.
-async fn read(
-    directory: PathBuf,
-    from: impl AsyncRead + Unpin,
-    console: mpsc::UnboundedSender<Line>,
-) {
-    let instance = directory.file_name().unwrap_or_default().to_string_lossy();
-    let root = directory.to_string_lossy();
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(text)) = lines.next_line().await {
-        let text = text.replace(&*root, "");
-        // Nobody listens any more at the end.
-        let _ = console.send(Line { instance: instance.to_string(), text });
+impl Player {
+    fn press_power_button(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Processes(processes) => processes.press_power_button(),
+            Self::Booted(system) => system.press_power_button(),
+        }
+    }
+
+    fn has_ended(&mut self) -> Result<bool, Failure> {
+        match self {
+            Self::Processes(processes) => processes.has_ended(),
+            Self::Booted(system) => system.has_ended(),
+        }
+    }
+
+    async fn plug(&mut self, volume: &str, image: &Path) -> Result<(), Failure> {
+        match self {
+            Self::Processes(processes) => processes.plug(volume, image).await,
+            Self::Booted(system) => system.plug(volume, image),
+        }
+    }
+
+    async fn unplug(&mut self, volume: &str) -> Result<(), Failure> {
+        match self {
+            Self::Processes(processes) => processes.unplug(volume).await,
+            Self::Booted(system) => system.unplug(volume).await,
+        }
+    }
+
+    fn mounted(&self) -> Result<BTreeSet<String>, Failure> {
+        match self {
+            Self::Processes(processes) => Ok(processes.mounted()),
+            Self::Booted(system) => system.mounted(),
+        }
     }
 }

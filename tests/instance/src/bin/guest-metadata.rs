@@ -8,14 +8,7 @@ use std::time::Duration;
 use instance_tests::Metadata;
 
 fn main() -> std::io::Result<()> {
-    let pause = || std::thread::sleep(Duration::from_millis(200));
-    let listener = loop {
-        // The address is given to the loopback interface a moment after the boot.
-        match TcpListener::bind("169.254.169.254:80") {
-            Ok(listener) => break listener,
-            Err(_) => pause(),
-        }
-    };
+    let listener = TcpListener::bind("169.254.169.254:80")?;
     let command_line = std::fs::read_to_string("/proc/cmdline")?;
     let mut words = command_line.split_whitespace();
     let volume = words.clone().find_map(|word| word.strip_prefix("volume=")).unwrap_or_default();
@@ -24,7 +17,7 @@ fn main() -> std::io::Result<()> {
     metadata.launching();
     metadata.assign(&format!("{volume}{permission}"));
     while !Path::new("/run/terminate").exists() {
-        pause();
+        std::thread::sleep(Duration::from_millis(200));
     }
     metadata.say("autoscaling/target-lifecycle-state", "Terminated");
     loop {
