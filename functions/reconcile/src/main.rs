@@ -30,7 +30,8 @@ async fn handle(function: &Function, event: LambdaEvent<Value>) -> Result<(), Fu
         Some(Event::CommandEnded(instance)) => {
             function.run(instance, Trigger::CommandEnded, deadline).await
         }
-        Some(Event::Schedule) => function.reconcile(deadline).await,
+        // Boxed: laid out in one piece, a sweep with its turns is deeper than the compiler goes.
+        Some(Event::Schedule) => Box::pin(function.reconcile(deadline)).await,
         Some(Event::Lifecycle(_)) => {
             tracing::info!(
                 reason = "this event is for the function lifecycle; correct the rule",
