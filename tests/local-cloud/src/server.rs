@@ -289,9 +289,10 @@ impl Doors {
                 (self.query(Service::AutoScaling, action, params, request_id), "text/xml")
             }
             Operation::Sts { action, params } => {
-                let done = self
-                    .engine
-                    .inspect(|world| self.sessions.handle(world, action, params, request_id));
+                let caller = target.access_key.as_deref();
+                let done = self.engine.inspect(|world| {
+                    self.sessions.handle(world, action, params, caller, request_id)
+                });
                 match done {
                     Ok(body) => (api::Response { status: 200, body }, "text/xml"),
                     Err(refusal) => return refusal.answer(Some(Door::Sts), request_id),
