@@ -18,6 +18,10 @@ pub struct Account {
     pub auto_scaling: aws_sdk_autoscaling::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
+    /// `EventBridge`.
+    pub events: aws_sdk_eventbridge::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
     config: SdkConfig,
 }
 
@@ -53,6 +57,8 @@ impl Account {
             ec2: aws_sdk_ec2::Client::new(&config),
             auto_scaling: aws_sdk_autoscaling::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         }
     }

@@ -6,6 +6,7 @@
 
 mod account;
 mod clean_up;
+mod hearing;
 mod pace;
 mod probe;
 mod probes;

@@ -9,7 +9,7 @@ use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use verify_aws::{Account, Failure, Left, PROBES, Probe, Report, Run, carry_out, clean_up};
 
-/// What a run costs at most, at list prices of us-east-1 as of 2026: some twenty t4g.nano for less than half an hour each ($0.0042
+/// What a run costs at most, at list prices of us-east-1 as of 2026: some twenty-five t4g.nano for less than half an hour each ($0.0042
 /// an hour, and $0.005 for a public address), a dozen volumes of 1 GiB and as many root volumes of 2 GiB for an hour ($0.08 a GiB
 /// and month).
 const COST: &str = "less than 0.25 USD";

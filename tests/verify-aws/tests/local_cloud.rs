@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use local_cloud::cloud::{Cloud, Options};
 use local_cloud::world::{
-    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, SecondResource, SeveralHooks,
-    StopWhileTerminating, World,
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, PlacesInEvents, SecondResource,
+    SeveralHooks, StopWhileTerminating, World,
 };
 use tokio::process::Command;
 use verify_aws::{Account, Claim, Difference, Failure, PROBES, Probe, Run, carry_out, clean_up};
@@ -76,7 +76,8 @@ type Switch =
 async fn where_a_switch_is_turned_just_that_differs() -> Result<(), Failure> {
     const DRY_RUN: &str = "DryRunOperation";
     const REFUSED: &str = "UnauthorizedOperation";
-    let switches: [Switch; 6] = [
+    const UNSAID: &str = "it does not say";
+    let switches: [Switch; 7] = [
         (
             "stop-while-terminating",
             |it| it.stop_while_terminating = StopWhileTerminating::Refused,
@@ -94,6 +95,14 @@ async fn where_a_switch_is_turned_just_that_differs() -> Result<(), Failure> {
                 "accepted",
                 "ValidationError: No active Lifecycle Action found",
             )],
+        ),
+        (
+            "warm-pool-events",
+            |it| it.places_in_events = PlacesInEvents::WithWarmPools,
+            &[
+                ("a launch without a warm pool goes", "from EC2 to AutoScalingGroup", UNSAID),
+                ("a termination without a warm pool goes", "from AutoScalingGroup to EC2", UNSAID),
+            ],
         ),
         (
             "condition-keys",
