@@ -74,14 +74,14 @@ fn missing_data_is_treated_as_in_the_guide_s_examples() -> Result<(), Failure> {
         ("- - - - 0", Alarm, Fine),
         ("- - - - X", Alarm, Fine),
     ];
-    for (examples, datapoints) in [(all_three, 3), (two_in_three, 2)] {
+    for (examples, datapoints) in [(all_three.as_slice(), 3), (two_in_three.as_slice(), 2)] {
         for (points, breaching, not_breaching) in examples {
             for (treated, expected) in [("breaching", breaching), ("notBreaching", not_breaching)] {
                 let properties =
                     json!({ "DatapointsToAlarm": datapoints, "TreatMissingData": treated });
                 assert_eq!(
                     after(points, &properties)?,
-                    expected,
+                    *expected,
                     "{points}, {datapoints} in 3, {treated}"
                 );
             }

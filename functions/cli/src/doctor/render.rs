@@ -23,7 +23,11 @@ pub(crate) fn findings(findings: &[Finding]) -> String {
 
 /// What nothing is concluded from.
 pub(crate) fn unread(problems: &[String]) -> String {
-    problems.iter().map(|problem| format!("could not be read: {problem}\n")).collect()
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "could not be read: {problem}");
+    }
+    text
 }
 
 /// What the silence about something else does not mean.
