@@ -31,20 +31,23 @@ Exit codes:
   4  not confirmed
   5  doctor found something";
 
+/// Where help lists what every command takes: below what is the command's own.
+const EVERYWHERE: &str = "For every command";
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The lease table.
-    #[arg(long, global = true, env = TABLE, default_value = "stateful-asg", value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = TABLE, default_value = "stateful-asg", value_name = "NAME")]
     pub(crate) table: String,
     /// The AWS region [default: the environment's or the profile's].
-    #[arg(long, global = true, value_name = "REGION")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "REGION")]
     pub(crate) region: Option<String>,
     /// The profile of the AWS configuration files [default: the environment's].
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     pub(crate) profile: Option<String>,
     /// What the names of the groups' lifecycle hooks begin with.
-    #[arg(long, global = true, env = HOOK_PREFIX, default_value = DEFAULT_HOOK_PREFIX, value_name = "TEXT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = HOOK_PREFIX, default_value = DEFAULT_HOOK_PREFIX, value_name = "TEXT")]
     pub(crate) hook_prefix: String,
 }
 

@@ -27,8 +27,9 @@ pub(crate) use mend::word;
 /// Look for what is wrong with the groups, and say how to mend it.
 ///
 /// Looks at the enrolled groups (or those named): tag, hooks, policy, launch template, zones and replacement order, and at
-/// their pools: slots, volumes and their tags. Says what it could not read, and what it never looks at. Exit code 5 where
-/// it finds an error (with --strict a warning too), 1 where it could not read all of it, else 0.
+/// their pools: slots, volumes and their tags. Where nothing is wrong it says nothing. What it could not read it tells; what
+/// it never looks at (event rules, permissions, concurrency, dead letters, quotas, KMS keys) only with --verbose. Exit code 5
+/// where it finds an error (with --strict a warning too), 1 where it could not read all of it, else 0.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The groups [default: all that carry the tag stateful-asg:pool].
@@ -39,7 +40,10 @@ pub(crate) struct Arguments {
     /// Leave out what is known and meant; may be given again.
     #[arg(long, value_name = "CODE", hide_possible_values = true)]
     pub(crate) ignore: Vec<Code>,
-    /// Print JSON.
+    /// Say also what it never looks at, with the commands that show it.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// Print JSON: the findings, what could not be read, and what it never looks at.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -65,7 +69,10 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         output::json(&report)?;
     } else {
         output::say(&render::findings(&report.findings))?;
-        output::tell(&format!("{enrolled}{}", render::limits(&report)))?;
+        output::tell(&format!("{enrolled}{}", render::unread(&report.unread)))?;
+        if arguments.verbose {
+            output::tell(&render::unseen(&report.unseen))?;
+        }
     }
     report.verdict(arguments.strict)
 }

@@ -43,7 +43,8 @@ struct Story {
     title: &'static str,
     fires: &'static [&'static str],
     /// Whether no other alarm may fire. Where something is wrong it may come to more in time, and where many functions share
-    /// this machine's processors they may run out of theirs.
+    /// this machine's processors they may run out of theirs. In a crowd an event may meet another run at work on its instance
+    /// at each of its tries, and fail: Lambda's waits between them are as short as the cloud is fast, and the runs are not.
     no_others: bool,
     parameters: &'static [(&'static str, &'static str)],
     options: fn() -> Result<Options, Failure>,

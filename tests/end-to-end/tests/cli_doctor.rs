@@ -42,8 +42,10 @@ async fn on_a_good_group_it_is_silent_and_exits_with_zero() -> Result<(), Failur
     Trial::tell(options()?, async |trial: &Trial| {
         trial.stateful(&[ZONE], r#"{"pool":"cassandra"}"#).await?;
         let said = stateful_asg(&trial.cloud, &["doctor", "--strict"]).await?.ended(0)?;
-        same("what it found", &said.out.as_str(), &"")?;
-        ensure(said.err.starts_with("not looked at: "), || said.err.clone())
+        same("what it said", &(said.out.as_str(), said.err.as_str()), &("", ""))?;
+        let asked = stateful_asg(&trial.cloud, &["doctor", "--verbose"]).await?.ended(0)?;
+        same("what it found", &asked.out.as_str(), &"")?;
+        ensure(asked.err.starts_with("not looked at: "), || asked.err.clone())
     })
     .await
 }

@@ -141,6 +141,8 @@ fn name(call: &Call) -> String {
         Door::Ssm => "ssm",
         Door::DynamoDb => "dynamodb",
         Door::Sts => "sts",
+        Door::EventBridge => "events",
+        Door::Sqs => "sqs",
     };
     format!("{service}:{}", call.operation)
 }

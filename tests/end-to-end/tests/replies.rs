@@ -162,8 +162,8 @@ async fn a_service_that_is_unavailable_for_longer_than_the_sdk_tries_changes_not
     let unavailable = |door: Door| {
         let code = match door {
             Door::Ec2 => "Unavailable",
-            Door::AutoScaling | Door::Sts => "ServiceUnavailable",
-            Door::Ssm => "InternalServerError",
+            Door::AutoScaling | Door::Sts | Door::Sqs => "ServiceUnavailable",
+            Door::Ssm | Door::EventBridge => "InternalServerError",
             Door::DynamoDb => "ServiceUnavailableException",
         };
         let (status, code) = (503, code.to_owned());

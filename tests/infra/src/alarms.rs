@@ -1,8 +1,9 @@
 //! The alarms of `watch.yaml`, and the state that CloudWatch would give them over the values of a run.
 //!
 //! Evaluated as the `CloudWatch` User Guide has it: "Using Amazon CloudWatch alarms" ("Evaluating an alarm"), "Configuring how
-//! CloudWatch alarms treat missing data", and "Metrics Insights query components and syntax". An alarm with a property that
-//! is not known here is an error: a guess would prove nothing.
+//! CloudWatch alarms treat missing data" (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html>),
+//! and "Metrics Insights query components and syntax". An alarm with a property that is not known here is an error: a guess
+//! would prove nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::Failure;
 use crate::template::resources;
 
 /// How many periods beyond those of an alarm `CloudWatch` looks back for real data points before it fills in missing ones. The
-/// guide's own example is five for an alarm over three; it says that the number depends on the period, and no more.
+/// guide's own example is five for an alarm over three; it says that the number depends on the period and the metric's
+/// resolution, and no more.
 const LOOKS_FURTHER_BACK: usize = 2;
 
 /// A value of a metric.

@@ -56,29 +56,32 @@ fn after(points: &str, properties: &Value) -> Result<State, Failure> {
 #[test]
 fn missing_data_is_treated_as_in_the_guide_s_examples() -> Result<(), Failure> {
     use State::{Alarm, Ok as Fine};
-    // The data points, and the states with missing data as breaching and as not breaching. First of three in three, then of two in three.
+    // The data points, and the states with missing data as breaching and as not breaching. First of three in three, then of two in
+    // three. All rows of both tables, as AWS has published the guide's source: awsdocs/amazon-cloudwatch-user-guide at 05fd32f,
+    // doc_source/AlarmThatSendsEmail.md, "How Alarm State is Evaluated When Data is Missing".
     let all_three = [
         ("0 - X - X", Fine, Fine),
         ("0 - - - -", Fine, Fine),
         ("- - - - -", Alarm, Fine),
         ("0 X X - X", Alarm, Alarm),
-        ("- - X - -", Alarm, Fine),
+        ("- - - - X", Alarm, Fine),
+        ("X - - - -", Alarm, Fine),
     ];
     let two_in_three = [
         ("0 - X - X", Alarm, Alarm),
         ("0 0 X 0 X", Alarm, Alarm),
         ("0 - X - -", Alarm, Fine),
         ("- - - - 0", Alarm, Fine),
-        ("- - - X -", Alarm, Fine),
+        ("- - - - X", Alarm, Fine),
     ];
-    for (examples, datapoints) in [(all_three, 3), (two_in_three, 2)] {
+    for (examples, datapoints) in [(all_three.as_slice(), 3), (two_in_three.as_slice(), 2)] {
         for (points, breaching, not_breaching) in examples {
             for (treated, expected) in [("breaching", breaching), ("notBreaching", not_breaching)] {
                 let properties =
                     json!({ "DatapointsToAlarm": datapoints, "TreatMissingData": treated });
                 assert_eq!(
                     after(points, &properties)?,
-                    expected,
+                    *expected,
                     "{points}, {datapoints} in 3, {treated}"
                 );
             }

@@ -3,6 +3,7 @@
 //! Tests and the demo start one with [`Cloud::start`], and then play the parts of AWS and of fate: they control the
 //! world, make calls and events go wrong, kill processes, and look at everything that came of it.
 
+pub(crate) mod bus;
 pub(crate) mod clock;
 pub(crate) mod engine;
 mod images;

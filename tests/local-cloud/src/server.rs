@@ -1,4 +1,5 @@
-//! The one address of a running cloud: EC2, Auto Scaling, STS, Systems Manager, DynamoDB and the Lambda Runtime API over HTTP.
+//! The one address of a running cloud: EC2, Auto Scaling, STS, Systems Manager, EventBridge, SQS, DynamoDB and the Lambda Runtime
+//! API over HTTP.
 //!
 //! It finds out which service is meant and who calls, strikes the faults that tests armed, and records the call.
 //! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
@@ -8,11 +9,13 @@ mod authorization;
 mod body;
 pub(crate) mod calls;
 pub(crate) mod dynamo;
+mod eventbridge;
 pub(crate) mod faults;
 pub(crate) mod metadata;
 mod refusal;
 mod runtime_api;
 mod sessions;
+mod sqs;
 mod target;
 
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -50,8 +54,10 @@ const LARGEST_REQUEST: usize = 17 * 1024 * 1024;
 /// How long to wait before the next try when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What Systems Manager speaks.
-const SSM_CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+/// What Systems Manager and `EventBridge` speak.
+const JSON_1_1: &str = "application/x-amz-json-1.1";
+/// What SQS and DynamoDB speak.
+const JSON_1_0: &str = "application/x-amz-json-1.0";
 
 type Answer = Response<Body>;
 
@@ -289,9 +295,10 @@ impl Doors {
                 (self.query(Service::AutoScaling, action, params, request_id), "text/xml")
             }
             Operation::Sts { action, params } => {
-                let done = self
-                    .engine
-                    .inspect(|world| self.sessions.handle(world, action, params, request_id));
+                let caller = target.access_key.as_deref();
+                let done = self.engine.inspect(|world| {
+                    self.sessions.handle(world, action, params, caller, request_id)
+                });
                 match done {
                     Ok(body) => (api::Response { status: 200, body }, "text/xml"),
                     Err(refusal) => return refusal.answer(Some(Door::Sts), request_id),
@@ -299,8 +306,16 @@ impl Doors {
             }
             Operation::Ssm { operation } => {
                 let done = self.engine.with_world(|world| ssm::handle(world, operation, &content));
-                (done, SSM_CONTENT_TYPE)
+                (done, JSON_1_1)
             }
+            Operation::EventBridge { operation } => match self.eventbridge(operation, &content) {
+                Ok(body) => (api::Response { status: 200, body: body.to_string() }, JSON_1_1),
+                Err(refusal) => return refusal.answer(Some(Door::EventBridge), request_id),
+            },
+            Operation::Sqs { operation } => match self.sqs(operation, &content) {
+                Ok(body) => (api::Response { status: 200, body: body.to_string() }, JSON_1_0),
+                Err(refusal) => return refusal.answer(Some(Door::Sqs), request_id),
+            },
             Operation::DynamoDb { .. } => {
                 let answer = self.dynamo.exchange(&parts.headers, content).await;
                 return answer.unwrap_or_else(|error| {
@@ -326,6 +341,13 @@ impl Doors {
     ) -> api::Response {
         self.engine.with_world(|world| api::handle(world, service, action, params, request_id))
     }
+}
+
+/// Reads a request in AWS JSON.
+fn read<T: DeserializeOwned>(content: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(content).map_err(|error| {
+        Refusal::new(400, "ValidationException", format!("the request cannot be read: {error}"))
+    })
 }
 
 fn caller(sandbox: &RunningSandbox) -> Caller {

@@ -1,9 +1,13 @@
 //! The account that is asked, as SDK clients.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_ec2::config::Credentials;
+use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sts::error::ProvideErrorMetadata as _;
 
 use crate::Failure;
+
+/// The name of sessions that are begun.
+const SESSION: &str = "verify-aws";
 
 /// The clients of one account.
 #[derive(Debug, Clone)]
@@ -14,6 +18,10 @@ pub struct Account {
     pub auto_scaling: aws_sdk_autoscaling::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
+    /// `EventBridge`.
+    pub events: aws_sdk_eventbridge::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
     config: SdkConfig,
 }
 
@@ -49,6 +57,8 @@ impl Account {
             ec2: aws_sdk_ec2::Client::new(&config),
             auto_scaling: aws_sdk_autoscaling::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
             config,
         }
     }
@@ -64,19 +74,35 @@ impl Account {
         })
     }
 
-    /// EC2 as a session of a role sees it that may do no more than this policy.
-    pub async fn session(&self, role: &str, policy: &str) -> Result<aws_sdk_ec2::Client, Failure> {
-        let assume = self.sts.assume_role().role_arn(role).role_session_name("verify-aws");
-        let session = assume.policy(policy).send().await?.credentials;
-        let session = session.ok_or("AssumeRole gave no credentials")?;
+    /// The account as a session sees it that may do no more than this policy: one of a role, or else one of the caller. Users may
+    /// begin such a session of themselves; who calls by a session already is refused it, which gives nothing and AWS's words.
+    pub async fn session(
+        &self,
+        role: Option<&str>,
+        policy: &str,
+    ) -> Result<Result<Self, String>, Failure> {
+        let session = if let Some(role) = role {
+            let assume = self.sts.assume_role().role_arn(role).role_session_name(SESSION);
+            assume.policy(policy).send().await?.credentials
+        } else {
+            match self.sts.get_federation_token().name(SESSION).policy(policy).send().await {
+                Ok(begun) => begun.credentials,
+                Err(error) if error.code() == Some("AccessDenied") => {
+                    return Ok(Err(error.message().unwrap_or("access denied").to_owned()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let session = session.ok_or("STS gave no credentials")?;
         let credentials = Credentials::new(
             session.access_key_id(),
             session.secret_access_key(),
             Some(session.session_token().to_owned()),
             None,
-            "session",
+            SESSION,
         );
-        let config = aws_sdk_ec2::config::Builder::from(&self.config);
-        Ok(aws_sdk_ec2::Client::from_conf(config.credentials_provider(credentials).build()))
+        let config = self.config.clone().into_builder();
+        let credentials = SharedCredentialsProvider::new(credentials);
+        Ok(Ok(Self::of(config.credentials_provider(credentials).build())))
     }
 }

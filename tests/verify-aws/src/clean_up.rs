@@ -1,12 +1,14 @@
-//! Takes away what a run has made, found by its tag: also what a run left that was cut off.
+//! Takes away what a run has made, found by its tag, rules and queues by their names: also what a run left that was cut off.
 
 use std::fmt;
 
+use aws_sdk_autoscaling::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_autoscaling::types::Filter as GroupFilter;
 use aws_sdk_ec2::types::Filter;
 
+use crate::hearing::TARGET;
 use crate::pace::Pace;
-use crate::scene::RUN_TAG;
+use crate::scene::{RUN_TAG, prefix};
 use crate::{Account, Failure, LIMIT, Run};
 
 /// What of a run is there.
@@ -16,6 +18,8 @@ pub struct Left {
     instances: Vec<String>,
     volumes: Vec<String>,
     templates: Vec<String>,
+    rules: Vec<String>,
+    queues: Vec<String>,
 }
 
 impl Left {
@@ -49,6 +53,11 @@ impl Left {
         while let Some(template) = pages.try_next().await? {
             left.templates.extend(template.launch_template_id);
         }
+        let rules = account.events.list_rules().name_prefix(prefix(run)).send().await;
+        let rules = unless_denied(rules)?.and_then(|it| it.rules).unwrap_or_default();
+        left.rules = rules.into_iter().filter_map(|it| it.name).collect();
+        let queues = account.sqs.list_queues().queue_name_prefix(prefix(run)).send().await;
+        left.queues = unless_denied(queues)?.and_then(|it| it.queue_urls).unwrap_or_default();
         Ok(left)
     }
 
@@ -78,6 +87,14 @@ impl Left {
         for volume in &self.volumes {
             let _ = account.ec2.delete_volume().volume_id(volume).send().await;
         }
+        for rule in &self.rules {
+            // A rule that has a target is not deleted.
+            let _ = account.events.remove_targets().rule(rule).ids(TARGET).send().await;
+            let _ = account.events.delete_rule().name(rule).send().await;
+        }
+        for queue in &self.queues {
+            let _ = account.sqs.delete_queue().queue_url(queue).send().await;
+        }
         // A group needs its template until it is gone.
         for template in self.templates.iter().filter(|_| self.groups.is_empty()) {
             let _ = account.ec2.delete_launch_template().launch_template_id(template).send().await;
@@ -87,9 +104,22 @@ impl Left {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = [&self.groups, &self.instances, &self.volumes, &self.templates];
+        let Self { groups, instances, volumes, templates, rules, queues } = self;
+        let kinds = [groups, instances, volumes, templates, rules, queues];
         let ids: Vec<&str> = kinds.into_iter().flatten().map(String::as_str).collect();
         f.write_str(&ids.join(", "))
+    }
+}
+
+/// Nothing where it may not even be listed: who may not do that has not made any, and what else there is must be removed.
+fn unless_denied<T, E>(answer: Result<T, SdkError<E>>) -> Result<Option<T>, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code().is_some_and(|code| code.contains("AccessDenied")) => Ok(None),
+        Err(error) => Err(Box::new(error)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod clean_up;
+mod hearing;
 mod pace;
 mod probe;
 mod probes;
@@ -41,7 +42,7 @@ pub struct Run {
     pub name: String,
     /// How many times faster than AWS the account's cloud is: 1, but for local-cloud.
     pub speed: f64,
-    /// A role that may be taken on for the probe of condition keys.
+    /// A role that is taken on for the probe of condition keys; the caller's own rights are narrowed down for it otherwise.
     pub role: Option<String>,
 }
 

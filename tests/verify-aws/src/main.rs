@@ -7,22 +7,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use verify_aws::{Account, Difference, Failure, Left, PROBES, Probe, Run, carry_out, clean_up};
+use verify_aws::{Account, Failure, Left, PROBES, Probe, Report, Run, carry_out, clean_up};
 
-/// What a run costs at most, at list prices of us-east-1 as of 2026: some twenty t4g.nano for less than half an hour each ($0.0042
+/// What a run costs at most, at list prices of us-east-1 as of 2026: some twenty-five t4g.nano for less than half an hour each ($0.0042
 /// an hour, and $0.005 for a public address), a dozen volumes of 1 GiB and as many root volumes of 2 GiB for an hour ($0.08 a GiB
 /// and month).
 const COST: &str = "less than 0.25 USD";
 const TIME: &str = "about an hour";
 /// Exit code: something is different.
 const DIFFERENT: u8 = 1;
-/// Exit code: it could not be carried out, or something is left behind.
+/// Exit code: something could not be asked or carried out, or something is left behind.
 const FAILED: u8 = 2;
 
 /// Asks an AWS account what local-cloud claims of AWS, prints where they differ, and removes what it made.
 ///
-/// Takes credentials and region as any AWS program does. Exit codes: 0 no difference, 1 a difference, 2 it could not be
-/// carried out or something is left behind.
+/// Takes credentials and region as any AWS program does. Exit codes: 0 all of it was asked, and there is no difference; 1 a
+/// difference; 2 something could not be asked or carried out, or something is left behind.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
@@ -35,8 +35,9 @@ struct Cli {
     /// Only these probes [default: all].
     #[arg(long = "probe", value_name = "NAME")]
     probes: Vec<String>,
-    /// A role that you may assume, for the probe of condition keys. It must be allowed to attach and detach volumes and to
-    /// modify instance attributes; nothing is done with it but dry runs.
+    /// A role that you may assume, for the probe of condition keys, where your credentials are those of a session themselves; an
+    /// IAM user needs none. It must be allowed to attach and detach volumes and to modify instance attributes; nothing is
+    /// done with it but dry runs.
     #[arg(long, value_name = "ARN")]
     role: Option<String>,
     /// Begin without asking.
@@ -105,38 +106,59 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     };
     say("\nRemoving what was made …");
     let removed = removed(&run).await?;
-    let differences = asked?;
-    if removed != ExitCode::SUCCESS {
-        return Ok(removed);
-    }
-    if differences.is_empty() {
-        say("No differences.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    say(format_args!("\n{} differences:", differences.len()));
-    differences.iter().for_each(say);
-    Ok(ExitCode::from(DIFFERENT))
+    let asked = asked?;
+    let verdict = asked.told();
+    Ok(if removed == ExitCode::SUCCESS { verdict } else { removed })
+}
+
+/// What came of all probes.
+struct Asked {
+    reports: Vec<Report>,
+    /// How many failed on the way.
+    failed: usize,
 }
 
 /// Carries out the probes one after the other; a probe that fails leaves the others to be asked.
-async fn ask(run: &Run, probes: &[&Probe]) -> Result<Vec<Difference>, Failure> {
-    let (mut differences, mut failed) = (Vec::new(), 0);
+async fn ask(run: &Run, probes: &[&Probe]) -> Result<Asked, Failure> {
+    let mut asked = Asked { reports: Vec::new(), failed: 0 };
     for probe in probes {
         match carry_out(run, probe).await {
             Ok(report) => {
                 say(format_args!("\n{report}"));
-                differences.extend(report.differences());
+                asked.reports.push(report);
             }
             Err(failure) => {
-                failed += 1;
+                asked.failed += 1;
                 complain(&with_causes(failure.as_ref()));
             }
         }
     }
-    if failed > 0 {
-        return Err(format!("{failed} probes could not be carried out").into());
+    Ok(asked)
+}
+
+impl Asked {
+    /// Sums it up, and gives the exit code.
+    fn told(&self) -> ExitCode {
+        let not_asked: Vec<_> = self.reports.iter().filter_map(Report::not_asked).collect();
+        let answered = self.reports.len() - not_asked.len();
+        let differences: Vec<_> = self.reports.iter().flat_map(Report::differences).collect();
+        let (count, all) = (differences.len(), PROBES.len());
+        say(format_args!("\n{answered} of {all} probes answered, {count} differences"));
+        differences.iter().for_each(say);
+        for (name, why) in &not_asked {
+            say(format_args!("{name}: not asked: {why}"));
+        }
+        if self.failed > 0 {
+            say(format_args!("{} probes could not be carried out", self.failed));
+        }
+        if count > 0 {
+            return ExitCode::from(DIFFERENT);
+        }
+        if self.failed > 0 || !not_asked.is_empty() {
+            return ExitCode::from(FAILED);
+        }
+        ExitCode::SUCCESS
     }
-    Ok(differences)
 }
 
 /// Removes what the run has made, and says what does not go.

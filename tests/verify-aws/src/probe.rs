@@ -58,12 +58,19 @@ pub struct Answers {
     pub said: Vec<Said>,
     /// The times, in order.
     pub took: Vec<Took>,
+    /// Why nothing could be asked, where that is so, and what to do.
+    pub not_asked: Option<String>,
 }
 
 impl Answers {
     /// Records an answer.
     pub fn say(&mut self, question: &str, answer: impl Into<String>) {
         self.said.push(Said { question: question.to_owned(), answer: answer.into() });
+    }
+
+    /// Records that nothing can be asked.
+    pub fn not_asked(&mut self, why: impl Into<String>) {
+        self.not_asked = Some(why.into());
     }
 
     /// Records how long something took.

@@ -1,5 +1,6 @@
 //! The probes, the standing doubts first.
 
+mod events;
 mod groups;
 mod permissions;
 mod story;
@@ -10,7 +11,7 @@ use futures_util::future::FutureExt as _;
 use crate::probe::{Claim, Probe};
 
 /// Every probe there is.
-pub const PROBES: [Probe; 11] = [
+pub const PROBES: [Probe; 12] = [
     Probe {
         name: "stop-while-terminating",
         claim: Claim::Doubt,
@@ -26,6 +27,15 @@ pub const PROBES: [Probe; 11] = [
         matters: "leave mode stop keeps its hands off an instance that another hook still drains",
         source: "the Auto Scaling user guide says that a group may have several hooks, and not in which order they wait",
         ask: |scene, answers| groups::several_hooks(scene, answers).boxed_local(),
+    },
+    Probe {
+        name: "warm-pool-events",
+        claim: Claim::Doubt,
+        asks: "do lifecycle events say where an instance comes from and where it goes, with a warm pool and without?",
+        matters: "a launch into the warm pool gets no volume, and an action of an earlier life is told by its destination",
+        source: "Auto Scaling user guide, warm pool event types and patterns: its examples of 2023 have Origin and Destination with \
+                 warm pools only, those of 2026 generally",
+        ask: |scene, answers| events::warm_pool_events(scene, answers).boxed_local(),
     },
     Probe {
         name: "condition-keys",

@@ -28,13 +28,17 @@ pub struct Report {
     asks: &'static str,
     matters: &'static str,
     source: &'static str,
+    not_asked: Option<String>,
     lines: Vec<(String, String, String)>,
     times: Vec<(String, Option<Took>, Option<Took>)>,
 }
 
 impl Report {
-    /// Puts the answers of local-cloud and of the account side by side. Times are shown and not judged: AWS's vary.
+    /// Puts the answers of local-cloud and of the account side by side. Times are shown and not judged: AWS's vary. Where the
+    /// account could not be asked there is nothing to compare.
     pub fn new(probe: &Probe, claimed: &Answers, seen: &Answers) -> Self {
+        let nothing = Answers::default();
+        let claimed = if seen.not_asked.is_some() { &nothing } else { claimed };
         let answer = |answers: &Answers, question: &str| {
             let mut found = answers.said.iter().filter(|said| said.question == question);
             found.next().map_or_else(|| NOTHING.to_owned(), |said| said.answer.clone())
@@ -60,7 +64,14 @@ impl Report {
         let times =
             steps.into_iter().map(|what| (what.to_owned(), time(claimed, what), time(seen, what)));
         let Probe { name, claim, asks, matters, source, .. } = *probe;
-        Self { name, claim, asks, matters, source, lines: lines.collect(), times: times.collect() }
+        let not_asked = seen.not_asked.clone();
+        let (lines, times) = (lines.collect(), times.collect());
+        Self { name, claim, asks, matters, source, not_asked, lines, times }
+    }
+
+    /// The probe's name, and why it could not be asked, where that is so.
+    pub fn not_asked(&self) -> Option<(&'static str, &str)> {
+        self.not_asked.as_deref().map(|why| (self.name, why))
     }
 
     /// Where the two differ.
@@ -83,6 +94,9 @@ impl fmt::Display for Report {
             Claim::Sourced => "",
         };
         writeln!(f, "{}{doubt}: {}", self.name, self.asks)?;
+        if let Some(why) = &self.not_asked {
+            writeln!(f, "  NOT ASKED   {why}")?;
+        }
         for (question, claimed, seen) in &self.lines {
             if claimed == seen {
                 writeln!(f, "  as claimed  {question}: {seen}")?;

@@ -66,7 +66,7 @@ impl Scene {
         let image = images.pop().and_then(|it| it.image_id);
         Ok(Self {
             image: image.ok_or_else(|| format!("there is no image {IMAGE}"))?,
-            name: format!("verify-{}-{probe}", run.name),
+            name: format!("{}{probe}", prefix(&run.name)),
             run: run.name.clone(),
             role: run.role.clone(),
             pace: Pace { speed: run.speed },
@@ -80,7 +80,12 @@ impl Scene {
         self.zones.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// The name of the probe's group.
+    /// The run's name.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The name of the probe's group, and of whatever else is there once.
     pub(crate) fn group(&self) -> &str {
         &self.name
     }
@@ -309,6 +314,11 @@ impl Scene {
     pub(crate) fn clock(&self) -> Clock {
         self.pace.clock()
     }
+}
+
+/// What the names begin with that a run gives.
+pub(crate) fn prefix(run: &str) -> String {
+    format!("verify-{run}-")
 }
 
 /// Nothing where EC2 does not know yet what it has just made (Amazon EC2 Developer Guide, "Eventual consistency").

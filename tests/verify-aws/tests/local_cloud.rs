@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use local_cloud::cloud::{Cloud, Options};
 use local_cloud::world::{
-    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, SecondResource, SeveralHooks,
-    StopWhileTerminating, World,
+    AbandonedLaunch, AbandonedReturn, Config, ForcedDeletion, PlacesInEvents, SecondResource,
+    SeveralHooks, StopWhileTerminating, World,
 };
 use tokio::process::Command;
 use verify_aws::{Account, Claim, Difference, Failure, PROBES, Probe, Run, carry_out, clean_up};
@@ -26,9 +26,8 @@ async fn cloud(change: impl FnOnce(&mut Config)) -> Result<Cloud, Failure> {
 }
 
 async fn run(cloud: &Cloud) -> Run {
-    let role = Some("arn:aws:iam::123456789012:role/tester".to_owned());
     let account = Account::at(&cloud.endpoint()).await;
-    Run { account, name: "test".to_owned(), speed: SPEED, role }
+    Run { account, name: "test".to_owned(), speed: SPEED, role: None }
 }
 
 /// What differs in these probes; everything must be gone after them.
@@ -38,7 +37,9 @@ async fn differences(cloud: &Cloud, probes: &[&Probe]) -> Result<Vec<Difference>
     let reports: Vec<_> = reports.buffered(AT_ONCE).collect().await;
     let mut found = Vec::new();
     for report in reports {
-        found.extend(report?.differences());
+        let report = report?;
+        assert_eq!(report.not_asked(), None);
+        found.extend(report.differences());
     }
     let left = clean_up(&run).await?;
     assert!(left.is_nothing(), "left behind: {left}");
@@ -75,7 +76,8 @@ type Switch =
 async fn where_a_switch_is_turned_just_that_differs() -> Result<(), Failure> {
     const DRY_RUN: &str = "DryRunOperation";
     const REFUSED: &str = "UnauthorizedOperation";
-    let switches: [Switch; 6] = [
+    const UNSAID: &str = "it does not say";
+    let switches: [Switch; 7] = [
         (
             "stop-while-terminating",
             |it| it.stop_while_terminating = StopWhileTerminating::Refused,
@@ -93,6 +95,14 @@ async fn where_a_switch_is_turned_just_that_differs() -> Result<(), Failure> {
                 "accepted",
                 "ValidationError: No active Lifecycle Action found",
             )],
+        ),
+        (
+            "warm-pool-events",
+            |it| it.places_in_events = PlacesInEvents::WithWarmPools,
+            &[
+                ("a launch without a warm pool goes", "from EC2 to AutoScalingGroup", UNSAID),
+                ("a termination without a warm pool goes", "from AutoScalingGroup to EC2", UNSAID),
+            ],
         ),
         (
             "condition-keys",
@@ -167,8 +177,8 @@ async fn the_program_says_what_it_will_do_and_what_came_of_it() -> Result<(), Fa
     let asked = program(&cloud, &["--probe", "client-tokens", "--yes"]).output().await?;
     let told = String::from_utf8(asked.stdout)?;
     assert_eq!(asked.status.code(), Some(0), "{told}");
-    for words in ["In account 123456789012", "USD", "as claimed  the same token", "No differences."]
-    {
+    let summary = format!("1 of {} probes answered, 0 differences", PROBES.len());
+    for words in ["In account 123456789012", "USD", "as claimed  the same token", &summary] {
         assert!(told.contains(words), "{words:?} is not in {told}");
     }
     assert_eq!(cloud.inspect(remains), Vec::<String>::new());
@@ -180,6 +190,40 @@ async fn the_program_says_what_it_will_do_and_what_came_of_it() -> Result<(), Fa
     assert!(String::from_utf8(refused.stderr)?.contains("--yes"));
     let made = cloud.calls().split_off(before);
     assert!(made.iter().all(|call| call.operation == "GetCallerIdentity"), "{made:?}");
+    cloud.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_t_be_asked_is_counted_and_not_passed_over() -> Result<(), Failure> {
+    let cloud = cloud(|_| {}).await?;
+    // As who has signed in to a role: whose session may begin none of its own.
+    let program = async |more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_verify-aws"))
+            .args(["--speed", &SPEED.to_string(), "--yes", "--probe", "condition-keys"])
+            .args(more)
+            .envs(cloud.env())
+            .envs([("AWS_ACCESS_KEY_ID", "ASIAPERSON"), ("AWS_SESSION_TOKEN", "session")])
+            .kill_on_drop(true)
+            .output()
+            .await
+    };
+    let asked = program(&[]).await?;
+    let told = String::from_utf8(asked.stdout)?;
+    assert_eq!(asked.status.code(), Some(2), "{told}");
+    let all = PROBES.len();
+    for words in [
+        "  NOT ASKED   GetFederationToken was refused (Cannot call GetFederationToken with session",
+        &format!("0 of {all} probes answered, 0 differences\ncondition-keys: not asked: "),
+        "--role",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    let asked = program(&["--role", "arn:aws:iam::123456789012:role/tester"]).await?;
+    let told = String::from_utf8(asked.stdout)?;
+    assert_eq!(asked.status.code(), Some(0), "{told}");
+    assert!(told.contains(&format!("1 of {all} probes answered, 0 differences")), "{told}");
+    assert_eq!(cloud.inspect(remains), Vec::<String>::new());
     cloud.shutdown().await;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::finding::Finding;
+use super::unseen::Unseen;
 use super::view::View;
 use crate::layout;
 
@@ -21,16 +21,21 @@ pub(crate) fn findings(findings: &[Finding]) -> String {
     text
 }
 
-/// What the silence about something else does not mean.
-pub(crate) fn limits(report: &Report) -> String {
+/// What nothing is concluded from.
+pub(crate) fn unread(problems: &[String]) -> String {
     let mut text = String::new();
-    for unread in &report.unread {
-        let _ = writeln!(text, "could not be read: {unread}");
+    for problem in problems {
+        let _ = writeln!(text, "could not be read: {problem}");
     }
-    let whats: Vec<&str> = report.unseen.iter().map(|unseen| unseen.what.as_str()).collect();
+    text
+}
+
+/// What the silence about something else does not mean.
+pub(crate) fn unseen(unseen: &[Unseen]) -> String {
+    let whats: Vec<&str> = unseen.iter().map(|unseen| unseen.what.as_str()).collect();
     let line = format!("not looked at: {}", whats.join("; "));
-    text.push_str(&layout::wrapped(&line, 0, Some(WIDTH)));
-    for unseen in &report.unseen {
+    let mut text = layout::wrapped(&line, 0, Some(WIDTH));
+    for unseen in unseen {
         let _ = writeln!(text, "    $ {}", unseen.look);
     }
     text

@@ -465,10 +465,8 @@ fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
     let mut view = View { table: "prod".to_owned(), ..sound() };
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
     volumes(&mut view)[0].like.kms_key_id = Some(key.to_owned());
-    let unseen = unseen::unseen(&view);
-    let report = Report { findings: Vec::new(), unread: vec!["hooks: refused".to_owned()], unseen };
-    let text = render::limits(&report);
-    assert!(text.starts_with("could not be read: hooks: refused\nnot looked at: "), "{text}");
+    let text = render::unseen(&unseen::unseen(&view));
+    assert!(text.starts_with("not looked at: "), "{text}");
     for (what, command) in [
         ("event rules, their targets", "aws events list-rules --name-prefix prod- "),
         ("permissions", "aws lambda get-policy --function-name prod-lifecycle "),
@@ -482,6 +480,16 @@ fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
         let commands = text.lines().filter_map(|line| line.strip_prefix("    $ "));
         assert_eq!(commands.filter(|line| line.contains(command)).count(), 1, "{command}: {text}");
     }
+}
+
+#[test]
+fn what_could_not_be_read_is_said_a_line_each() {
+    assert_eq!(render::unread(&[]), "");
+    let problems = ["hooks: refused".to_owned(), "tags: refused".to_owned()];
+    assert_eq!(
+        render::unread(&problems),
+        "could not be read: hooks: refused\ncould not be read: tags: refused\n"
+    );
 }
 
 #[test]

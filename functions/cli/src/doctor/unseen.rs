@@ -1,4 +1,4 @@
-//! What doctor never looks at, because it is none of what the functions themselves call: said each time, with the command that
+//! What doctor never looks at, because it is none of what the functions themselves call: said on demand, with the command that
 //! shows it, for the names that `make deploy` gives.
 
 use std::collections::BTreeSet;

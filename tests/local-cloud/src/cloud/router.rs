@@ -1,9 +1,10 @@
-//! The event bus: from what happens in the world, by way of the rules, to the functions. Tests make it lose or
-//! repeat events here, as `EventBridge` may.
+//! The event bus: from what happens in the world, by way of the rules, to the functions and to the queues of callers. Tests
+//! make it lose or repeat events here, as `EventBridge` may.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::bus::Bus;
 use super::recent::Recent;
 use crate::lambda::{Lambda, rules};
 use crate::world::CloudEvent;
@@ -15,6 +16,8 @@ pub(crate) struct Router {
     lambda: Arc<Lambda>,
     hook_prefix: String,
     events: Recent<CloudEvent>,
+    /// The rules of callers.
+    pub(crate) bus: Bus,
     unreliability: Mutex<Unreliability>,
 }
 
@@ -28,7 +31,7 @@ struct Unreliability {
 impl Router {
     pub(crate) fn new(lambda: Arc<Lambda>, hook_prefix: String) -> Self {
         let unreliability = Mutex::default();
-        Self { lambda, hook_prefix, events: Recent::new(), unreliability }
+        Self { lambda, hook_prefix, events: Recent::new(), bus: Bus::default(), unreliability }
     }
 
     /// Records an event and delivers it, as reliably as tests allow.
@@ -41,6 +44,7 @@ impl Router {
         };
         for _ in 0..copies {
             self.deliver(event);
+            self.bus.route(&event.body);
         }
     }
 

@@ -18,6 +18,10 @@ pub enum Door {
     DynamoDb,
     /// STS.
     Sts,
+    /// `EventBridge`.
+    EventBridge,
+    /// SQS.
+    Sqs,
 }
 
 /// One call of an AWS API.

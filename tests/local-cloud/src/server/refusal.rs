@@ -5,7 +5,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::body::Body;
-use super::{Answer, Door, SSM_CONTENT_TYPE};
+use super::{Answer, Door, JSON_1_0, JSON_1_1};
 use crate::iam::Request;
 use crate::xml::Xml;
 
@@ -26,6 +26,12 @@ impl Refusal {
         Self { status, code: code.to_owned(), message: message.into() }
     }
 
+    /// The service has no such operation here.
+    pub(super) fn unknown_operation(name: &str) -> Self {
+        let message = format!("this cloud knows no operation {name} of this service");
+        Self::new(400, "UnknownOperationException", message)
+    }
+
     /// The caller's policy does not allow what was asked for, in the words of the service.
     pub(super) fn unauthorized(door: Door, request: &Request) -> Self {
         let Request { action, resource, .. } = request;
@@ -39,7 +45,7 @@ impl Refusal {
             Door::AutoScaling | Door::Sts => {
                 Self::new(403, "AccessDenied", format!("User is {message}"))
             }
-            Door::Ssm | Door::DynamoDb => {
+            Door::Ssm | Door::DynamoDb | Door::EventBridge | Door::Sqs => {
                 Self::new(400, "AccessDeniedException", format!("User is {message}"))
             }
         }
@@ -51,10 +57,11 @@ impl Refusal {
             Some(Door::Ec2) => ("text/xml;charset=UTF-8", self.ec2(request_id)),
             Some(Door::AutoScaling) => ("text/xml", self.query(AUTO_SCALING, request_id)),
             Some(Door::Sts) => ("text/xml", self.query(STS, request_id)),
-            Some(Door::Ssm) => (SSM_CONTENT_TYPE, self.json(&self.code)),
+            Some(Door::Ssm | Door::EventBridge) => (JSON_1_1, self.json(&self.code)),
+            Some(Door::Sqs) => (JSON_1_0, self.json(&format!("com.amazonaws.sqs#{}", self.code))),
             Some(Door::DynamoDb) => {
                 let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
-                ("application/x-amz-json-1.0", self.json(&kind))
+                (JSON_1_0, self.json(&kind))
             }
             None => ("text/xml", self.query(UNKNOWN, request_id)),
         };

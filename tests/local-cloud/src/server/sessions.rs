@@ -1,5 +1,5 @@
-//! STS: who calls, and sessions of a role that may do less than the role (AWS STS API Reference, `AssumeRole`). Roles
-//! are not modelled: any may be taken on, and its session may do what the session's policy allows.
+//! STS: who calls, and sessions that may do less than a role or a user (AWS STS API Reference, `AssumeRole`,
+//! `GetFederationToken`). Roles are not modelled: any may be taken on, and a session may do what its policy allows.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,19 +16,24 @@ const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 /// The longest policy of a session: "The plaintext that you use for both inline and managed session policies can't exceed
 /// 2,048 characters."
 const LONGEST_POLICY: usize = 2_048;
+/// A policy that allows nothing.
+const NOTHING: &str = r#"{"Statement":[]}"#;
 /// Nothing expires here.
 const EXPIRATION: &str = "2100-01-01T00:00:00Z";
 
-/// The sessions that were begun, by access key.
+/// What the access keys of sessions begin with, and those of users don't (IAM User Guide, "IAM identifiers").
+const SESSION_KEY: &str = "ASIA";
+
+/// The sessions that were begun, by access key, with the policies that they have.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    policies: Mutex<BTreeMap<String, Policy>>,
+    policies: Mutex<BTreeMap<String, Option<Policy>>>,
 }
 
 impl Sessions {
-    /// The policy of a session, if the key is one's.
+    /// The policy of a session, if the key is one's that has one.
     pub(super) fn policy(&self, access_key: &str) -> Option<Policy> {
-        self.lock().get(access_key).cloned()
+        self.lock().get(access_key).cloned().flatten()
     }
 
     /// Carries out an operation of STS; gives the answer's body.
@@ -37,6 +42,7 @@ impl Sessions {
         world: &World,
         action: &str,
         params: &Params,
+        caller: Option<&str>,
         request_id: &str,
     ) -> Result<String, Refusal> {
         let account = world.config().account.as_str();
@@ -52,15 +58,26 @@ impl Sessions {
                     params.get("RoleSessionName").ok_or_else(|| missing("roleSessionName"))?;
                 let key = self.begin(params.get("Policy"))?;
                 Ok(answer(action, request_id, |xml| {
-                    xml.element("Credentials", |xml| {
-                        xml.text("AccessKeyId", key)
-                            .text("SecretAccessKey", "local-cloud")
-                            .text("SessionToken", "local-cloud")
-                            .text("Expiration", EXPIRATION);
-                    });
+                    credentials(xml, &key);
                     xml.element("AssumedRoleUser", |xml| {
                         xml.text("AssumedRoleId", format!("AROALOCALCLOUD:{name}"))
                             .text("Arn", format!("{role}/{name}"));
+                    });
+                }))
+            }
+            "GetFederationToken" => {
+                let name = params.get("Name").ok_or_else(|| missing("name"))?;
+                if caller.is_some_and(|key| key.starts_with(SESSION_KEY)) {
+                    let message = "Cannot call GetFederationToken with session credentials";
+                    return Err(Refusal::new(403, "AccessDenied", message));
+                }
+                // Without a policy such a session may do nothing.
+                let key = self.begin(Some(params.get("Policy").unwrap_or(NOTHING)))?;
+                Ok(answer(action, request_id, |xml| {
+                    credentials(xml, &key);
+                    xml.element("FederatedUser", |xml| {
+                        xml.text("FederatedUserId", format!("{account}:{name}"))
+                            .text("Arn", format!("arn:aws:sts::{account}:federated-user/{name}"));
                     });
                 }))
             }
@@ -74,8 +91,9 @@ impl Sessions {
     /// Begins a session with this policy; gives its access key. Without one it may do anything.
     fn begin(&self, policy: Option<&str>) -> Result<String, Refusal> {
         let mut policies = self.lock();
-        let key = format!("ASIASESSION{:09}", policies.len());
+        let key = format!("{SESSION_KEY}SESSION{:09}", policies.len());
         let Some(text) = policy else {
+            policies.insert(key.clone(), None);
             return Ok(key);
         };
         if text.chars().count() > LONGEST_POLICY {
@@ -87,13 +105,22 @@ impl Sessions {
             serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
         let statements = document["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
         let policy = Policy::parse(statements).map_err(|error| malformed(error.to_string()))?;
-        policies.insert(key.clone(), policy);
+        policies.insert(key.clone(), Some(policy));
         Ok(key)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Policy>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Policy>>> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn credentials(xml: &mut Xml, key: &str) {
+    xml.element("Credentials", |xml| {
+        xml.text("AccessKeyId", key)
+            .text("SecretAccessKey", "local-cloud")
+            .text("SessionToken", "local-cloud")
+            .text("Expiration", EXPIRATION);
+    });
 }
 
 fn answer(action: &str, request_id: &str, result: impl FnOnce(&mut Xml)) -> String {

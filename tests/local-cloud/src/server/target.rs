@@ -12,6 +12,8 @@ const AUTO_SCALING_VERSION: &str = "2011-01-01";
 const STS_VERSION: &str = "2011-06-15";
 const DYNAMODB_TARGET: &str = "DynamoDB_20120810.";
 const SSM_TARGET: &str = "AmazonSSM.";
+const EVENTBRIDGE_TARGET: &str = "AWSEvents.";
+const SQS_TARGET: &str = "AmazonSQS.";
 
 /// A request for one operation of one service.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) enum Operation {
     AutoScaling { action: String, params: Params },
     Sts { action: String, params: Params },
     Ssm { operation: String },
+    EventBridge { operation: String },
+    Sqs { operation: String },
     DynamoDb { operation: String },
 }
 
@@ -38,6 +42,8 @@ impl Operation {
             Self::AutoScaling { .. } => Door::AutoScaling,
             Self::Sts { .. } => Door::Sts,
             Self::Ssm { .. } => Door::Ssm,
+            Self::EventBridge { .. } => Door::EventBridge,
+            Self::Sqs { .. } => Door::Sqs,
             Self::DynamoDb { .. } => Door::DynamoDb,
         }
     }
@@ -47,7 +53,10 @@ impl Operation {
             Self::Ec2 { action, .. }
             | Self::AutoScaling { action, .. }
             | Self::Sts { action, .. } => action,
-            Self::Ssm { operation } | Self::DynamoDb { operation } => operation,
+            Self::Ssm { operation }
+            | Self::EventBridge { operation }
+            | Self::Sqs { operation }
+            | Self::DynamoDb { operation } => operation,
         }
     }
 }
@@ -58,25 +67,20 @@ impl Target {
         let access_key = access_key(&parts.headers);
         if let Some(target) = parts.headers.get("x-amz-target") {
             let target = target.to_str().unwrap_or_default();
-            if let Some(operation) = target.strip_prefix(SSM_TARGET) {
-                if access_key.is_none() {
-                    let Refusal { code, message, .. } = unsigned(&parts.headers);
-                    let refusal = Refusal::new(400, &format!("{code}Exception"), message);
-                    return Err((Some(Door::Ssm), refusal));
-                }
-                let operation = Operation::Ssm { operation: operation.to_owned() };
-                return Ok(Self { operation, access_key });
-            }
-            let Some(operation) = target.strip_prefix(DYNAMODB_TARGET) else {
+            let Some(operation) = json(target) else {
                 let message = format!(
-                    "this cloud knows no target {target}, only {DYNAMODB_TARGET}<operation> and \
-                     {SSM_TARGET}<operation>"
+                    "this cloud knows no target {target}, only <operation> of {DYNAMODB_TARGET}, {SSM_TARGET}, \
+                     {EVENTBRIDGE_TARGET} and {SQS_TARGET}"
                 );
                 let refusal = Refusal::new(400, "UnknownOperationException", message);
                 return Err((Some(Door::DynamoDb), refusal));
             };
             // DynamoDB itself refuses what is not signed, in its own words.
-            let operation = Operation::DynamoDb { operation: operation.to_owned() };
+            if access_key.is_none() && operation.door() != Door::DynamoDb {
+                let Refusal { code, message, .. } = unsigned(&parts.headers);
+                let refusal = Refusal::new(400, &format!("{code}Exception"), message);
+                return Err((Some(operation.door()), refusal));
+            }
             return Ok(Self { operation, access_key });
         }
         let operation = query(parts, content)?;
@@ -86,6 +90,15 @@ impl Target {
         }
         Ok(Self { operation, access_key })
     }
+}
+
+/// What the target of a request in AWS JSON names.
+fn json(target: &str) -> Option<Operation> {
+    let of = |service: &str| target.strip_prefix(service).map(str::to_owned);
+    let ssm = of(SSM_TARGET).map(|operation| Operation::Ssm { operation });
+    ssm.or_else(|| of(EVENTBRIDGE_TARGET).map(|operation| Operation::EventBridge { operation }))
+        .or_else(|| of(SQS_TARGET).map(|operation| Operation::Sqs { operation }))
+        .or_else(|| of(DYNAMODB_TARGET).map(|operation| Operation::DynamoDb { operation }))
 }
 
 /// Reads a request of the Query protocol.
@@ -111,7 +124,7 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
             400,
             "MissingAction",
             format!(
-                "{} {} names no operation; this address answers EC2, Auto Scaling, STS, SSM and DynamoDB",
+                "{} {} names no operation; this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS and DynamoDB",
                 parts.method,
                 parts.uri.path()
             ),
@@ -124,8 +137,8 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
         version => {
             let message = format!(
                 "could not find operation {action} for version {}: this address answers EC2 \
-                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, STS {STS_VERSION}, \
-                 {SSM_TARGET}<operation> and {DYNAMODB_TARGET}<operation>",
+                 {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, STS {STS_VERSION}, and <operation> of {SSM_TARGET}, \
+                 {EVENTBRIDGE_TARGET}, {SQS_TARGET} and {DYNAMODB_TARGET}",
                 version.unwrap_or("NO_VERSION_SPECIFIED")
             );
             refuse(400, "InvalidAction", message)
@@ -159,6 +172,8 @@ fn door_of_scope(headers: &HeaderMap) -> Option<Door> {
         "ec2" => Some(Door::Ec2),
         "autoscaling" => Some(Door::AutoScaling),
         "ssm" => Some(Door::Ssm),
+        "events" => Some(Door::EventBridge),
+        "sqs" => Some(Door::Sqs),
         "dynamodb" => Some(Door::DynamoDb),
         "sts" => Some(Door::Sts),
         _ => None,
@@ -202,7 +217,7 @@ mod tests {
         let target = parts(&[("x-amz-target", "DynamoDB_20120810.GetItem")]);
         let target = Target::of(&target, b"{}").unwrap();
         assert_eq!((target.operation.door(), target.operation.name()), (Door::DynamoDb, "GetItem"));
-        let other = parts(&[("x-amz-target", "AmazonSQS.SendMessage")]);
+        let other = parts(&[("x-amz-target", "Kinesis_20131202.PutRecord")]);
         assert_eq!(
             code(Target::of(&other, b"{}")),
             (Some(Door::DynamoDb), "UnknownOperationException".into())
@@ -210,18 +225,21 @@ mod tests {
     }
 
     #[test]
-    fn the_target_header_names_the_operation_of_systems_manager() {
-        let target = ("x-amz-target", "AmazonSSM.SendCommand");
-        let signed = parts(&[target, ("authorization", SIGNED)]);
-        let target_of = Target::of(&signed, b"{}").unwrap();
-        assert_eq!(
-            (target_of.operation.door(), target_of.operation.name()),
-            (Door::Ssm, "SendCommand")
-        );
-        assert_eq!(
-            code(Target::of(&parts(&[target]), b"{}")),
-            (Some(Door::Ssm), "MissingAuthenticationTokenException".into())
-        );
+    fn the_target_header_names_the_operation_of_the_others_that_speak_json() {
+        for (target, door, name) in [
+            ("AmazonSSM.SendCommand", Door::Ssm, "SendCommand"),
+            ("AWSEvents.PutRule", Door::EventBridge, "PutRule"),
+            ("AmazonSQS.CreateQueue", Door::Sqs, "CreateQueue"),
+        ] {
+            let target = ("x-amz-target", target);
+            let signed = parts(&[target, ("authorization", SIGNED)]);
+            let target_of = Target::of(&signed, b"{}").unwrap();
+            assert_eq!((target_of.operation.door(), target_of.operation.name()), (door, name));
+            assert_eq!(
+                code(Target::of(&parts(&[target]), b"{}")),
+                (Some(door), "MissingAuthenticationTokenException".into())
+            );
+        }
     }
 
     #[test]

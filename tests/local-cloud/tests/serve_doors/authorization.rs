@@ -123,27 +123,44 @@ async fn a_transaction_takes_the_actions_of_its_parts() {
 #[tokio::test]
 async fn a_session_may_do_what_its_policy_allows() {
     let cloud = Cloud::start(quiet()).await.unwrap();
-    let assume = async |policy: String| {
+    let begin = async |caller: &str, parameters: &[(&str, &str)]| {
         let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("Action", "AssumeRole")
             .append_pair("Version", "2011-06-15")
-            .append_pair("RoleArn", "arn:aws:iam::123456789012:role/any")
-            .append_pair("RoleSessionName", "test")
-            .append_pair("Policy", &policy)
+            .extend_pairs(parameters)
             .finish();
-        let request = Request::post("/").header("authorization", signature(PERSON, "sts"));
+        let request = Request::post("/").header("authorization", signature(caller, "sts"));
         send(&cloud.endpoint(), request, form).await.unwrap()
+    };
+    let assume = async |policy: String| {
+        let role = ("RoleArn", "arn:aws:iam::123456789012:role/any");
+        let (action, name) = (("Action", "AssumeRole"), ("RoleSessionName", "test"));
+        begin(PERSON, &[action, role, name, ("Policy", &policy)]).await
+    };
+    let federate = async |caller: &str, policy: Option<&str>| {
+        let mut parameters = vec![("Action", "GetFederationToken"), ("Name", "test")];
+        parameters.extend(policy.map(|it| ("Policy", it)));
+        begin(caller, &parameters).await
+    };
+    let key = |begun: Reply| {
+        assert_eq!(begun.status, 200, "{}", begun.text);
+        let (_, key) = begun.text.split_once("<AccessKeyId>").unwrap();
+        key.split_once('<').unwrap().0.to_owned()
     };
     let look = json!({ "Version": "2012-10-17", "Statement": [
         { "Sid": "Look", "Effect": "Allow", "Action": "ec2:DescribeVolumes", "Resource": "*" },
     ] });
-    let begun = assume(look.to_string()).await;
-    assert_eq!(begun.status, 200);
-    let (_, key) = begun.text.split_once("<AccessKeyId>").unwrap();
-    let (key, _) = key.split_once('<').unwrap();
-    assert_eq!(by_function(&cloud, key, "Action=DescribeVolumes").await.status, 200);
-    let refused = by_function(&cloud, key, "Action=DescribeInstances").await;
-    assert!(refused.text.contains("UnauthorizedOperation"), "{}", refused.text);
+    let of_a_role = key(assume(look.to_string()).await);
+    let of_a_user = key(federate(PERSON, Some(&look.to_string())).await);
+    for key in [&of_a_role, &of_a_user] {
+        assert_eq!(by_function(&cloud, key, "Action=DescribeVolumes").await.status, 200);
+        let refused = by_function(&cloud, key, "Action=DescribeInstances").await;
+        assert!(refused.text.contains("UnauthorizedOperation"), "{}", refused.text);
+    }
+    let of_nothing = key(federate(PERSON, None).await);
+    assert_eq!(by_function(&cloud, &of_nothing, "Action=DescribeVolumes").await.status, 403);
+    let refused = federate(&of_a_role, None).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text.contains("session credentials"), "{}", refused.text);
 
     for (policy, code) in [
         (format!("{look}{}", " ".repeat(2_048)), "ValidationError"),

@@ -28,7 +28,9 @@ async fn a_request_for_nothing_is_answered_with_what_there_is() {
     let reply = send(&cloud.endpoint(), Request::get("/"), String::new()).await.unwrap();
     assert_eq!(reply.status, 400);
     assert!(
-        reply.text.contains("this address answers EC2, Auto Scaling, STS, SSM and DynamoDB"),
+        reply.text.contains(
+            "this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS and DynamoDB"
+        ),
         "{reply:?}"
     );
     cloud.shutdown().await;

@@ -9,6 +9,7 @@
 )]
 
 mod authorization;
+mod bus;
 mod client;
 mod command;
 mod faults;

@@ -13,9 +13,14 @@ const STATEMENTS: [&str; 3] = ["VolumesOfPools", "InstancesOfGroups", "WhatBelon
 const DEVICES: [&str; 4] = ["/dev/sdf", "/dev/sdg", "/dev/sdh", "/dev/sdi"];
 
 pub(super) async fn condition_keys(scene: &Scene, answers: &mut Answers) -> Result<(), Failure> {
-    let Some(role) = &scene.role else {
-        answers.say("the policy", "not asked: give a role that you may assume with --role");
-        return Ok(());
+    let session = match scene.account.session(scene.role.as_deref(), &policy()?).await? {
+        Ok(session) => session.ec2,
+        Err(refused) => {
+            answers.not_asked(format!(
+                "GetFederationToken was refused ({refused}): give a role that you may assume with --role, or the keys of a user"
+            ));
+            return Ok(());
+        }
     };
     scene.create_group(&[]).await?;
     let ours = scene.one_is("InService").await?;
@@ -35,7 +40,6 @@ pub(super) async fn condition_keys(scene: &Scene, answers: &mut Answers) -> Resu
         attached.push(volume);
     }
 
-    let session = scene.account.session(role, &policy()?).await?;
     for (question, volume, instance) in [
         ("attach a pool's volume to a group's instance", &free, &ours),
         ("attach a stranger's volume to a group's instance", &stranger, &ours),
