@@ -61,12 +61,14 @@ pub(super) struct Running {
     request: Request,
     /// A read whose parts are answered one after the other.
     reading: Option<Reading>,
+    /// When its call was made.
+    called_at: Timestamp,
     /// Whether its call hangs: it is made when it is due, and nobody is there for the answer.
     pub(super) hanging: bool,
     /// Whether it stood still before this call, and whether it ever did.
     frozen: bool,
     was_frozen: bool,
-    /// When the records were read or written last, if that was its latest call.
+    /// Since when the records were read or written last, if that was its latest call.
     records_at: Option<Timestamp>,
     /// How it saw the queue that it stands in, last.
     queue: Option<Queue>,
@@ -140,6 +142,7 @@ impl Stage {
             machine,
             request,
             reading: None,
+            called_at: now,
             hanging: false,
             frozen: false,
             was_frozen: false,
@@ -200,7 +203,8 @@ impl Stage {
             },
         };
         let records = matches!(response.alone(), Response::Records(..) | Response::Committed(_));
-        running.records_at = records.then_some(now);
+        // What is written while the parts of a read are answered, a part of it may have missed.
+        running.records_at = records.then_some(running.called_at);
         if matches!(response, Response::Described(_) | Response::Along(_, Some(_))) {
             running.described_at = Some(now);
         }
@@ -222,6 +226,7 @@ impl Stage {
         if let Some(reading) = running.reading.take() {
             return Ok(self.read_on(running, reading));
         }
+        running.called_at = now;
         if !running.frozen {
             self.calls += 1;
             self.asked.push(what(&running.request));
