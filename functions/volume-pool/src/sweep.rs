@@ -309,19 +309,17 @@ impl Swept {
 
     /// While something can't be read, whatever Auto Scaling shows waiting is kept alive: a heartbeat needs no guard. The
     /// loops may not come as far then, or know of no action but an earlier one. The latter also when all of this could be
-    /// read, and they can't: so whatever waits for other hooks than those that its record knows of is kept alive as well.
+    /// read, and they can't: so whatever waits for other hooks than those that its record knows of, if it knows of any, is kept alive as well.
     fn kept_alive(&self) -> BTreeMap<GroupName, Vec<(InstanceId, Transition)>> {
         let mut waiting: BTreeMap<GroupName, Vec<(InstanceId, Transition)>> = BTreeMap::new();
         let all = !self.failures.is_empty() || self.open.is_none();
-        let recorded: BTreeMap<&InstanceId, Transition> = self
-            .open
-            .iter()
-            .flatten()
-            .filter_map(|mark| Some((&mark.instance, mark.transition?)))
-            .collect();
+        let recorded: BTreeMap<&InstanceId, Option<Transition>> =
+            self.open.iter().flatten().map(|mark| (&mark.instance, mark.transition)).collect();
         for (instance, member) in self.members() {
             let waits = waits(&member.state);
-            let overtaken = recorded.get(instance).is_some_and(|known| !waits.contains(known));
+            let overtaken = recorded
+                .get(instance)
+                .is_some_and(|known| known.is_none_or(|known| !waits.contains(&known)));
             for transition in waits.iter().filter(|_| all || overtaken) {
                 let group = waiting.entry(member.group.clone()).or_default();
                 group.push((instance.clone(), *transition));
