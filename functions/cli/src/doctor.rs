@@ -1,6 +1,7 @@
 //! `doctor`: what of the groups' settings, hooks, templates, pools and volumes will go wrong, and the command that mends
 //! it. Reads only.
 
+mod around;
 mod finding;
 mod judge;
 mod mend;

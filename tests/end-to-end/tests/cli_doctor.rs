@@ -74,8 +74,8 @@ async fn every_fault_that_is_planted_is_named() -> Result<(), Failure> {
 
 /// Every code that doctor knows.
 fn planted() -> BTreeSet<String> {
-    let codes = "capacity-rebalance device-collides heartbeat-short hook-limit-short hook-misnamed launch-goes-on \
-                 launches-first launches-given-up metadata-tag-key metadata-tags-off no-launch-hook no-tag \
+    let codes = "capacity-rebalance dead-letters device-collides heartbeat-short hook-limit-short hook-misnamed launch-goes-on \
+                 launches-first launches-given-up metadata-tag-key metadata-tags-off no-dead-letter-queue no-launch-hook no-tag \
                  no-terminate-hook no-volume not-enrolled nothing-to-create-from observes other-terminate-hook \
                  policies-differ policy-fault pool-mismatch pool-name pool-paused pool-rebuilding several-hooks \
                  several-zones slot-quarantined slot-stale slots-short tag-propagates template-pool-tag template-volume \
@@ -153,6 +153,7 @@ impl Bad<'_> {
         self.settings().await?;
         self.policies().await?;
         self.pool().await?;
+        self.letters().await?;
         let everything = ["doctor", "--json"];
         let asked = ["doctor", "untagged", "stranger", "--json"];
         let mut codes = BTreeSet::new();
@@ -170,6 +171,20 @@ impl Bad<'_> {
             }
         }
         Ok(codes)
+    }
+
+    /// An event that reached no function, and no place for those that a function fails at.
+    async fn letters(&self) -> Result<(), Failure> {
+        let sqs = &self.account.sqs;
+        let url = async |name: &str| -> Result<String, Failure> {
+            let found = sqs.get_queue_url().queue_name(name).send().await?;
+            Ok(found.queue_url.ok_or("a queue without URL")?)
+        };
+        let undelivered = url("stateful-asg-undelivered").await?;
+        sqs.send_message().queue_url(undelivered).message_body("{}").send().await?;
+        let failed = url("stateful-asg-failed").await?;
+        sqs.delete_queue().queue_url(failed).send().await?;
+        Ok(())
     }
 
     async fn create(&self, plan: Plan<'_>) -> Result<(), Failure> {

@@ -108,6 +108,10 @@ pub(crate) enum Code {
     VolumeDeleted,
     /// The instance is in service without a volume of the pool
     NoVolume,
+    /// A dead-letter queue of the deployment holds messages
+    DeadLetters,
+    /// A dead-letter queue of the deployment is not there
+    NoDeadLetterQueue,
 }
 
 impl Code {

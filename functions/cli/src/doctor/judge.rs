@@ -4,6 +4,7 @@
 mod group;
 mod hooks;
 mod pool;
+mod queues;
 mod template;
 mod volumes;
 
@@ -22,6 +23,7 @@ pub(crate) fn judge(view: &View) -> Vec<Finding> {
         pool::judge(view, name, pool, &mut found);
         volumes::judge(view, name, pool, &mut found);
     }
+    queues::judge(view, &mut found);
     sort(&mut found);
     found
 }

@@ -17,6 +17,7 @@ use volume_pool_aws::enrolment::{
     WarmPool,
 };
 
+use super::around::{Around, queues};
 use super::finding::{Code, Finding, Severity};
 use super::view::{Group, Pool, PoolRecords, View};
 use super::{Report, judge, render, unseen};
@@ -143,6 +144,7 @@ fn sound() -> View {
         hook_prefix: "stateful-asg".to_owned(),
         groups: vec![group("cassandra-a")],
         pools: BTreeMap::from([("cassandra".parse().unwrap(), pool)]),
+        around: Around { queues: queues("stateful-asg").map(|name| (name, Ok(Some(0)))).into() },
         unread: Vec::new(),
     }
 }
@@ -315,6 +317,11 @@ const FAULTS: &[(Code, Severity, Spoil)] = &[
     (Code::VolumeDeleted, Severity::Error, |view| {
         volumes(view)[0].attachments[0].delete_on_termination = DeleteOnTermination::Delete;
     }),
+    (Code::DeadLetters, Severity::Warning, |view| {
+        letters(view, "stateful-asg-undelivered", Some(1))
+    }),
+    (Code::DeadLetters, Severity::Warning, |view| letters(view, "stateful-asg-failed", Some(7))),
+    (Code::NoDeadLetterQueue, Severity::Note, |view| letters(view, "stateful-asg-failed", None)),
     (Code::NoVolume, Severity::Warning, |view| {
         let members = &mut view.groups[0].settings.view.members;
         let member = members.values().next().unwrap().clone();
@@ -326,6 +333,10 @@ fn untag(view: &mut View) {
     view.groups[0].settings.view.pool_tag = None;
     view.groups[0].settings.tags.clear();
     view.pools.clear();
+}
+
+fn letters(view: &mut View, queue: &str, count: Option<u64>) {
+    view.around.queues.insert(queue.to_owned(), Ok(count));
 }
 
 fn maintain(view: &mut View, min_healthy: i32, max_healthy: i32) {
@@ -376,6 +387,7 @@ fn what_could_not_be_read_is_no_fault() {
     view.groups[0].hooks = None;
     view.groups[0].template = None;
     *pool(&mut view) = Pool::default();
+    view.around = Around::default();
     assert_eq!(judge::judge(&view), []);
 }
 
@@ -463,6 +475,7 @@ fn the_exit_code_goes_by_errors_then_by_what_was_not_read_and_by_warnings_if_str
 #[test]
 fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
     let mut view = View { table: "prod".to_owned(), ..sound() };
+    view.around.queues = BTreeMap::from([("prod-failed".to_owned(), Err("refused".to_owned()))]);
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
     volumes(&mut view)[0].like.kms_key_id = Some(key.to_owned());
     let text = render::unseen(&unseen::unseen(&view));
@@ -471,7 +484,7 @@ fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
         ("event rules, their targets", "aws events list-rules --name-prefix prod- "),
         ("permissions", "aws lambda get-policy --function-name prod-lifecycle "),
         ("concurrency", "aws lambda get-function-concurrency --function-name prod-reconcile"),
-        ("dead letters", "--queue-name prod-undelivered "),
+        ("prod-failed", "--queue-name prod-failed "),
         ("quotas", "aws service-quotas list-service-quotas --service-code ebs "),
         (key, &format!("aws kms describe-key --key-id {key} ")),
         (key, &format!("aws kms get-key-policy --key-id {key} ")),

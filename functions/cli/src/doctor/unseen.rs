@@ -1,10 +1,11 @@
 //! What doctor never looks at, because it is none of what the functions themselves call: said on demand, with the command that
 //! shows it, for the names that `make deploy` gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::around::Look;
 use super::mend;
 use super::view::View;
 
@@ -40,18 +41,21 @@ pub(crate) fn unseen(view: &View) -> Vec<Unseen> {
             ),
         ),
         seen(
-            "dead letters",
-            format!(
-                "aws sqs get-queue-attributes --attribute-names ApproximateNumberOfMessages --queue-url \"$(aws sqs get-queue-url \
-                 --queue-name {stack}-undelivered --query QueueUrl --output text)\"    # and {stack}-failed"
-            ),
-        ),
-        seen(
             "the account's quotas of EBS and Lambda",
             "aws service-quotas list-service-quotas --service-code ebs --query 'Quotas[].[QuotaName,Value]' --output text    # and lambda"
                 .to_owned(),
         ),
     ];
+    for (queue, refused) in refused(&view.around.queues) {
+        all.push(seen(
+            &format!("dead letters in queue {queue} ({refused})"),
+            mend::queue(
+                "get-queue-attributes",
+                "--attribute-names ApproximateNumberOfMessages",
+                queue,
+            ),
+        ));
+    }
     for key in keys(view) {
         let id = mend::word(&key);
         all.push(seen(
@@ -66,6 +70,11 @@ pub(crate) fn unseen(view: &View) -> Vec<Unseen> {
         ));
     }
     all
+}
+
+/// What could not be looked at, and why.
+fn refused<T>(looks: &BTreeMap<String, Look<T>>) -> impl Iterator<Item = (&String, &String)> {
+    looks.iter().filter_map(|(name, look)| Some((name, look.as_ref().err()?)))
 }
 
 /// The keys of the pools' volumes, and those that policies name.
