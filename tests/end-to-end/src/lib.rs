@@ -30,6 +30,8 @@ pub struct Account {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// SQS.
     pub sqs: aws_sdk_sqs::Client,
+    /// STS.
+    pub sts: aws_sdk_sts::Client,
 }
 
 /// A group to be created.
@@ -110,6 +112,7 @@ impl Account {
             auto_scaling: aws_sdk_autoscaling::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
         }
     }
 

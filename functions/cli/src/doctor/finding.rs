@@ -112,6 +112,12 @@ pub(crate) enum Code {
     DeadLetters,
     /// A dead-letter queue of the deployment is not there
     NoDeadLetterQueue,
+    /// The KMS key of volumes can't be used
+    KeyUnusable,
+    /// The KMS key of volumes lets neither the account nor the functions' roles make grants
+    KeyClosed,
+    /// The pools may grow by more than the account may have of a volume type
+    StorageQuota,
 }
 
 impl Code {
