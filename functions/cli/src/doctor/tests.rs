@@ -323,7 +323,7 @@ const FAULTS: &[(Code, Severity, Spoil)] = &[
         volumes(view)[0].attachments[0].delete_on_termination = DeleteOnTermination::Delete;
     }),
     (Code::DeadLetters, Severity::Warning, |view| {
-        letters(view, "stateful-asg-undelivered", Some(1))
+        letters(view, "stateful-asg-undelivered", Some(1));
     }),
     (Code::DeadLetters, Severity::Warning, |view| letters(view, "stateful-asg-failed", Some(7))),
     (Code::NoDeadLetterQueue, Severity::Note, |view| letters(view, "stateful-asg-failed", None)),

@@ -1,23 +1,12 @@
-//! The KMS keys of the pools' volumes, and of those that policies would create. EC2 takes any name for a key: `AttachVolume` and
-//! `CreateVolume` succeed, and a moment later the attachment, or the volume, is gone (Amazon EBS User Guide, "EBS encryption
-//! requirements").
+//! The KMS keys of the pools' volumes, and of those that policies would create. EC2 takes any name for a key, and fails only after
+//! the call (Amazon EC2 API Reference, `CreateVolume`, `KmsKeyId`: "authenticates the KMS key asynchronously"). What each state allows: AWS KMS Developer Guide, "Key states of AWS KMS keys".
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::finding::{Code, Finding, Severity};
 use super::super::mend;
-use super::super::view::View;
+use super::super::view::{Group, View};
 use crate::account::Key;
-
-/// The states in which a key can't be used, and what brings it back (AWS KMS Developer Guide, "Key states of AWS KMS keys").
-const UNUSABLE: [(&str, &str); 5] = [
-    ("Disabled", "enable-key"),
-    // A key whose deletion is cancelled is disabled.
-    ("PendingDeletion", "cancel-key-deletion"),
-    ("PendingReplicaDeletion", "cancel-key-deletion"),
-    ("PendingImport", "describe-key"),
-    ("Unavailable", "describe-key"),
-];
 
 /// The key that AWS manages for EBS: there whenever it is needed, and everybody in the account may use it.
 const OF_EBS: &str = "alias/aws/ebs";
@@ -26,50 +15,56 @@ pub(super) fn judge(view: &View, found: &mut Vec<Finding>) {
     for (id, users) in used(view) {
         let users = users.into_iter().collect::<Vec<_>>().join(", ");
         let subject = format!("KMS key {id}");
-        match view.around.keys.get(&id) {
-            None | Some(Err(_)) => {}
-            Some(Ok(None)) => found.push(Finding {
+        let Some(Ok(key)) = view.around.keys.get(&id) else { continue };
+        if let Some((reason, mend)) = fault(view, &id, key.as_ref()) {
+            found.push(Finding {
                 severity: Severity::Error,
                 code: Code::KeyUnusable,
-                subject,
+                subject: subject.clone(),
                 reason: format!(
-                    "there is no such key in this region, and it is that of {users}: volumes under it neither attach nor come into \
-                     being, and EC2 says so only a moment later"
+                    "{reason}, and it is that of {users}: volumes under it neither attach nor come into being, and EC2 says so only \
+                     a moment later"
                 ),
-                mend: format!("aws kms describe-key --key-id {}", mend::word(&id)),
-            }),
-            Some(Ok(Some(key))) => {
-                if let Some((reason, mend)) = fault(key) {
-                    found.push(Finding {
-                        severity: Severity::Error,
-                        code: Code::KeyUnusable,
-                        subject: subject.clone(),
-                        reason: format!("{reason}, and it is that of {users}: volumes under it neither attach nor come into being, \
-                             and EC2 says so only a moment later"),
-                        mend,
-                    });
-                }
-                if view.around.access.get(&key.arn) == Some(&Ok(false)) {
-                    found.push(closed(view, key, subject, &users));
-                }
-            }
+                mend,
+            });
+        }
+        if let Some(key) =
+            key.as_ref().filter(|it| view.around.access.get(&it.arn) == Some(&Ok(false)))
+        {
+            found.push(closed(view, key, subject, &users));
         }
     }
 }
 
 /// Why a key can't be used, and what mends it.
-fn fault(key: &Key) -> Option<(String, String)> {
-    let id = mend::word(&key.arn);
+fn fault(view: &View, id: &str, key: Option<&Key>) -> Option<(String, String)> {
+    let look = || format!("aws kms describe-key --key-id {}", mend::word(id));
+    // A policy can name another key. Volumes are under theirs for good.
+    let another = || {
+        let mut groups = view.groups.iter();
+        let naming = groups.find(|group| keys_of_policy(view, group).any(|key| key == id));
+        naming.map_or_else(look, |group| mend::enroll(group.name(), "--policy FILE"))
+    };
+    let Some(key) = key else {
+        return Some(("there is no such key in this region".to_owned(), another()));
+    };
     if !key.symmetric {
         let reason = "it is no symmetric key for encryption, which EBS needs".to_owned();
-        return Some((reason, "stateful-asg enroll GROUP --policy FILE".to_owned()));
+        return Some((reason, another()));
     }
-    let (state, command) = UNUSABLE.iter().find(|(state, _)| *state == key.state)?;
-    let then = match *command {
-        "cancel-key-deletion" => format!(" && aws kms enable-key --key-id {id}"),
-        _ => String::new(),
+    let arn = mend::word(&key.arn);
+    let enable = format!("aws kms enable-key --key-id {arn}");
+    let mend = match key.state.as_str() {
+        "Disabled" => enable,
+        // A key whose deletion is cancelled is disabled.
+        "PendingDeletion" | "PendingReplicaDeletion" => {
+            format!("aws kms cancel-key-deletion --key-id {arn} && {enable}")
+        }
+        // Its material is to be imported again, or its key store to be connected.
+        "PendingImport" | "Unavailable" => look(),
+        _ => return None,
     };
-    Some((format!("its state is {state}"), format!("aws kms {command} --key-id {id}{then}")))
+    Some((format!("its state is {}", key.state), mend))
 }
 
 fn closed(view: &View, key: &Key, subject: String, users: &str) -> Finding {
@@ -101,12 +96,15 @@ pub(in super::super) fn used(view: &View) -> BTreeMap<String, BTreeSet<String>> 
         }
     }
     for group in &view.groups {
-        let policy = group.policy(&view.hook_prefix);
-        let volumes = policy.into_iter().flat_map(|policy| policy.volumes);
-        for key in volumes.filter_map(|volume| volume.template?.kms_key_id) {
+        for key in keys_of_policy(view, group) {
             used.entry(key).or_default().insert(format!("the policy of {}", group.subject()));
         }
     }
     used.remove(OF_EBS);
     used
+}
+
+fn keys_of_policy(view: &View, group: &Group) -> impl Iterator<Item = String> {
+    let volumes = group.policy(&view.hook_prefix).into_iter().flat_map(|policy| policy.volumes);
+    volumes.filter_map(|volume| volume.template?.kms_key_id)
 }
