@@ -76,6 +76,12 @@ impl Refusal {
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.code == "QueueDoesNotExist" {
+            // The code that SQS had for it before it spoke JSON: the SDKs go by it where it is told (Smithy, "AWS query compatible
+            // trait").
+            let older = HeaderValue::from_static("AWS.SimpleQueueService.NonExistentQueue;Sender");
+            response.headers_mut().insert("x-amzn-query-error", older);
+        }
         response
     }
 
