@@ -1,8 +1,10 @@
 //! `doctor`: what of the groups' settings, hooks, templates, pools and volumes will go wrong, and the command that mends
 //! it. Reads only.
 
+mod around;
 mod finding;
 mod judge;
+mod key_policy;
 mod mend;
 mod reading;
 mod render;
@@ -27,9 +29,10 @@ pub(crate) use mend::word;
 /// Look for what is wrong with the groups, and say how to mend it.
 ///
 /// Looks at the enrolled groups (or those named): tag, hooks, policy, launch template, zones and replacement order, and at
-/// their pools: slots, volumes and their tags. Where nothing is wrong it says nothing. What it could not read it tells; what
-/// it never looks at (event rules, permissions, concurrency, dead letters, quotas, KMS keys) only with --verbose. Exit code 5
-/// where it finds an error (with --strict a warning too), 1 where it could not read all of it, else 0.
+/// their pools: slots, volumes, their tags and KMS keys; at the deployment's dead-letter queues, and at the account's quotas of
+/// storage. Where nothing is wrong it says nothing. What it could not read it tells; what it never looks at (event rules,
+/// permissions, concurrency, other quotas), and what of queues, keys and quotas you may not read, only with --verbose. Exit
+/// code 5 where it finds an error (with --strict a warning too), 1 where it could not read all of it, else 0.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The groups [default: all that carry the tag stateful-asg:pool].
@@ -40,7 +43,7 @@ pub(crate) struct Arguments {
     /// Leave out what is known and meant; may be given again.
     #[arg(long, value_name = "CODE", hide_possible_values = true)]
     pub(crate) ignore: Vec<Code>,
-    /// Say also what it never looks at, with the commands that show it.
+    /// Say also what it never looks at or may not, with the commands that show it.
     #[arg(long, short)]
     pub(crate) verbose: bool,
     /// Print JSON: the findings, what could not be read, and what it never looks at.
@@ -54,7 +57,7 @@ pub(crate) struct Report {
     findings: Vec<Finding>,
     /// What could not be read.
     unread: Vec<String>,
-    /// What it never looks at.
+    /// What it never looks at, or may not.
     unseen: Vec<Unseen>,
 }
 

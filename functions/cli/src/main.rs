@@ -1,6 +1,7 @@
 //! `stateful-asg`, the command line tool for people. It reads the lease table, EC2 and Auto Scaling with the caller's own
 //! credentials, by the same code as the functions. `main` only wires.
 
+mod account;
 mod adopt;
 mod allow_format;
 mod arguments;

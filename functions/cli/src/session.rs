@@ -3,9 +3,11 @@
 use volume_pool::Timestamp;
 use volume_pool::ports::Clock as _;
 use volume_pool_aws::{
-    AwsPorts, Enrolments, Moves, Settings, connect, connect_enrolments, connect_moves,
+    AwsPorts, Enrolments, Moves, Settings, configuration, connect, connect_enrolments,
+    connect_moves,
 };
 
+use crate::account::Account;
 use crate::arguments::Options;
 use crate::failure::Failure;
 
@@ -34,6 +36,11 @@ impl Session {
     /// The calls that a move of a slot takes.
     pub(crate) async fn moves(&self) -> Result<Moves, Failure> {
         Ok(connect_moves(&self.settings).await?)
+    }
+
+    /// What the functions never call.
+    pub(crate) async fn account(&self) -> Result<Account, Failure> {
+        Ok(Account::new(&configuration(&self.settings).await?))
     }
 
     /// The lease table, which a deployment is named after.

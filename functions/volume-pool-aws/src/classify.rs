@@ -115,7 +115,7 @@ where
 
 /// A call that only asks and got no answer. A refusal of such a call is no answer either: asking again in the same
 /// words will not help.
-pub(crate) fn unanswered<E>(call: &'static str, error: &SdkError<E>) -> PortError
+pub fn unanswered<E>(call: &'static str, error: &SdkError<E>) -> PortError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -125,6 +125,18 @@ where
             PortError::Denied { call, problem }
         }
     }
+}
+
+/// Whether a call that only asks was answered that there is no such thing (SQS: `QueueDoesNotExist`, which goes by its older name
+/// where the service still tells that; KMS: `NotFoundException`; Service Quotas: `NoSuchResourceException`).
+pub fn missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    const CODES: [&str; 4] = [
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+        "NotFoundException",
+        "NoSuchResourceException",
+    ];
+    code(error).is_some_and(|code| CODES.contains(&code))
 }
 
 /// A call to the lease table that got no answer. A missing table is named.

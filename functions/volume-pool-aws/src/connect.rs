@@ -82,10 +82,7 @@ pub enum ConnectError {
 /// Reads the AWS configuration (environment, profile, `AWS_ENDPOINT_URL` and its per-service forms) and builds the
 /// ports on it. Makes no call: missing credentials show at the first one.
 pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
-    let config = load(&settings).await;
-    if config.region().is_none() {
-        return Err(ConnectError::NoRegion);
-    }
+    let config = configuration(&settings).await?;
     let Settings { table, calls, .. } = settings;
     let ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(calls.clone());
     let auto_scaling =
@@ -103,23 +100,19 @@ pub async fn connect(settings: Settings) -> Result<AwsPorts, ConnectError> {
 
 /// The same for the settings of groups, which the command line alone reads and changes.
 pub async fn connect_enrolments(settings: &Settings) -> Result<Enrolments, ConnectError> {
-    let config = load(settings).await;
-    if config.region().is_none() {
-        return Err(ConnectError::NoRegion);
-    }
+    let config = configuration(settings).await?;
     let auto_scaling = aws_sdk_autoscaling::Client::new(&config);
     Ok(Enrolments::new(auto_scaling, aws_sdk_ec2::Client::new(&config)))
 }
 
 /// The same for the moves of slots, which the command line alone carries out.
 pub async fn connect_moves(settings: &Settings) -> Result<Moves, ConnectError> {
-    let config = load(settings).await;
-    if config.region().is_none() {
-        return Err(ConnectError::NoRegion);
-    }
+    let config = configuration(settings).await?;
     Ok(Moves::new(aws_sdk_ec2::Client::new(&config)))
 }
 
+/// What clients are built on: also those of services that the functions never call, which the command line brings itself.
+///
 /// Retries are `standard`, not `adaptive`: adaptive retry learns the rate that EC2 grants from this process's own
 /// calls and holds calls back to it, but an execution environment of Lambda makes a few dozen calls one after
 /// another while the buckets are drained by all environments together. It would learn nothing of use, and what it
@@ -127,7 +120,7 @@ pub async fn connect_moves(settings: &Settings) -> Result<Moves, ConnectError> {
 ///
 /// Each client keeps a connection pool of its own: the four talk to four hosts, and the system's root certificates,
 /// which are the costly part of a TLS client, are loaded once per process by the SDK whichever way it is cut.
-async fn load(settings: &Settings) -> SdkConfig {
+pub async fn configuration(settings: &Settings) -> Result<SdkConfig, ConnectError> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -142,7 +135,11 @@ async fn load(settings: &Settings) -> SdkConfig {
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
-    loader.load().await
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(ConnectError::NoRegion);
+    }
+    Ok(config)
 }
 
 /// A name for one attempt of one invocation: 128 random bits. Lambda's retries of an event share a request id, and

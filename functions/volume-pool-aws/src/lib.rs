@@ -6,7 +6,7 @@
 
 pub mod auto_scaling;
 pub mod calls;
-mod classify;
+pub mod classify;
 pub mod clock;
 pub mod connect;
 mod convert;
@@ -22,8 +22,8 @@ pub mod table;
 pub use auto_scaling::AutoScaling;
 pub use clock::SystemClock;
 pub use connect::{
-    AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, connect, connect_enrolments,
-    connect_moves, new_invocation,
+    AwsPorts, ConnectError, OPERATION_TIMEOUT, Settings, configuration, connect,
+    connect_enrolments, connect_moves, new_invocation,
 };
 pub use dynamodb::LeaseTable;
 pub use ec2::Ec2;

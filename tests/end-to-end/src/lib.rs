@@ -28,6 +28,10 @@ pub struct Account {
     pub auto_scaling: aws_sdk_autoscaling::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// STS.
+    pub sts: aws_sdk_sts::Client,
 }
 
 /// A group to be created.
@@ -107,6 +111,8 @@ impl Account {
             ec2: aws_sdk_ec2::Client::new(config),
             auto_scaling: aws_sdk_autoscaling::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
         }
     }
 

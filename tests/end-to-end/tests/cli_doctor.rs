@@ -29,7 +29,7 @@ use volume_pool::transition::{Expect, Transaction, Write};
 use volume_pool_aws::LeaseTable;
 
 use shared::group::ZONE;
-use shared::tool::stateful_asg;
+use shared::tool::{stateful_asg, stateful_asg_as};
 use shared::trial::{LIMIT, SPEED, TABLE, Trial, options};
 use shared::{Failure, ensure, same};
 
@@ -48,6 +48,15 @@ async fn on_a_good_group_it_is_silent_and_exits_with_zero() -> Result<(), Failur
         ensure(asked.err.starts_with("not looked at: "), || asked.err.clone())
     })
     .await
+}
+
+#[tokio::test]
+async fn what_the_caller_may_not_see_around_the_groups_is_said_on_demand() -> Result<(), Failure> {
+    let cloud = Cloud::start(Options { schedule: None, ..Options::default() }).await?;
+    let account = Account::at(&cloud.env()).await;
+    let told = Bad { cloud: &cloud, account: &account }.without_permissions().await;
+    cloud.shutdown().await;
+    told
 }
 
 #[tokio::test]
@@ -74,11 +83,11 @@ async fn every_fault_that_is_planted_is_named() -> Result<(), Failure> {
 
 /// Every code that doctor knows.
 fn planted() -> BTreeSet<String> {
-    let codes = "capacity-rebalance device-collides heartbeat-short hook-limit-short hook-misnamed launch-goes-on \
-                 launches-first launches-given-up metadata-tag-key metadata-tags-off no-launch-hook no-tag \
+    let codes = "capacity-rebalance dead-letters device-collides heartbeat-short hook-limit-short hook-misnamed key-closed key-unusable launch-goes-on \
+                 launches-first launches-given-up metadata-tag-key metadata-tags-off no-dead-letter-queue no-launch-hook no-tag \
                  no-terminate-hook no-volume not-enrolled nothing-to-create-from observes other-terminate-hook \
                  policies-differ policy-fault pool-mismatch pool-name pool-paused pool-rebuilding several-hooks \
-                 several-zones slot-quarantined slot-stale slots-short tag-propagates template-pool-tag template-volume \
+                 several-zones slot-quarantined slot-stale slots-short storage-quota tag-propagates template-pool-tag template-volume \
                  terminate-abandons volume-copied-tag volume-deleted volume-multi-attach volume-not-shown warm-pool \
                  warm-pool-mounted zone-rebalance";
     codes.split_whitespace().map(str::to_owned).collect()
@@ -153,6 +162,8 @@ impl Bad<'_> {
         self.settings().await?;
         self.policies().await?;
         self.pool().await?;
+        self.letters().await?;
+        self.keys_and_quotas().await?;
         let everything = ["doctor", "--json"];
         let asked = ["doctor", "untagged", "stranger", "--json"];
         let mut codes = BTreeSet::new();
@@ -170,6 +181,71 @@ impl Bad<'_> {
             }
         }
         Ok(codes)
+    }
+
+    /// An event that reached no function, and no place for those that a function fails at.
+    async fn letters(&self) -> Result<(), Failure> {
+        let sqs = &self.account.sqs;
+        let url = async |name: &str| -> Result<String, Failure> {
+            let found = sqs.get_queue_url().queue_name(name).send().await?;
+            Ok(found.queue_url.ok_or("a queue without URL")?)
+        };
+        let undelivered = url("stateful-asg-undelivered").await?;
+        sqs.send_message().queue_url(undelivered).message_body("{}").send().await?;
+        let failed = url("stateful-asg-failed").await?;
+        sqs.delete_queue().queue_url(failed).send().await?;
+        Ok(())
+    }
+
+    /// A good group under a key, looked at by somebody who may see nothing around it.
+    async fn without_permissions(&self) -> Result<(), Failure> {
+        self.cloud.with_world(|world| world.enable_key("mine"));
+        let policy = r#"{"pool":"good","volumes":[{"name":"data","device":"/dev/sdf","template":{"type":"gp3","sizeGiB":1,"kmsKeyId":"mine"}}]}"#;
+        let (name, tag) = ("good", Some("good"));
+        let hooks = vec![launch(policy), terminate()];
+        self.create(Plan { name, tag, sizes: (0, 3), hooks, ..Plan::default() }).await?;
+        let rest = r#"{"Statement":[{"Effect":"Allow","Action":["autoscaling:*","dynamodb:*","ec2:*"],"Resource":"*"}]}"#;
+        let session = self.account.sts.get_federation_token().name("doctor").policy(rest);
+        let session = session.send().await?.credentials.ok_or("no credentials")?;
+        let credentials = [
+            ("AWS_ACCESS_KEY_ID", session.access_key_id()),
+            ("AWS_SECRET_ACCESS_KEY", session.secret_access_key()),
+            ("AWS_SESSION_TOKEN", session.session_token()),
+        ];
+        let asked = async |how: &str| {
+            stateful_asg_as(self.cloud, &credentials, &["doctor", how]).await?.ended(0)
+        };
+        let said = asked("--strict").await?;
+        same("what it said", &(said.out.as_str(), said.err.as_str()), &("", ""))?;
+        let said = asked("--verbose").await?.err;
+        for (refused, look) in [
+            ("sqs:GetQueueUrl", "--queue-name stateful-asg-failed "),
+            ("kms:DescribeKey", "aws kms describe-key --key-id mine "),
+            ("servicequotas:GetServiceQuota", "--quota-code L-7A658B76 "),
+        ] {
+            ensure(said.contains(refused) && said.contains(look), || format!("{refused}: {said}"))?;
+        }
+        Ok(())
+    }
+
+    /// A group whose policy would create volumes under keys that can't be used, and more than the account may have.
+    async fn keys_and_quotas(&self) -> Result<(), Failure> {
+        self.cloud.with_world(|world| {
+            world.disable_key("disabled");
+            world.enable_key("closed");
+            world.put_key_policy("closed", r#"{"Statement":[]}"#);
+            world.set_storage_limit(Some(1024));
+        });
+        let volume = |name: &str, device: &str, key: &str| {
+            format!(
+                r#"{{"name":"{name}","device":"/dev/{device}","template":{{"type":"gp3","sizeGiB":500,"kmsKeyId":"{key}"}}}}"#
+            )
+        };
+        let volumes = [volume("data", "sdf", "disabled"), volume("log", "sdg", "closed")];
+        let policy = format!(r#"{{"pool":"large","volumes":[{}]}}"#, volumes.join(","));
+        let (name, tag) = ("large", Some("large"));
+        let hooks = vec![launch(&policy), terminate()];
+        self.create(Plan { name, tag, sizes: (0, 3), hooks, ..Plan::default() }).await
     }
 
     async fn create(&self, plan: Plan<'_>) -> Result<(), Failure> {

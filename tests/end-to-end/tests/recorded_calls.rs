@@ -143,6 +143,8 @@ fn name(call: &Call) -> String {
         Door::Sts => "sts",
         Door::EventBridge => "events",
         Door::Sqs => "sqs",
+        Door::Kms => "kms",
+        Door::ServiceQuotas => "servicequotas",
     };
     format!("{service}:{}", call.operation)
 }

@@ -164,6 +164,8 @@ async fn a_service_that_is_unavailable_for_longer_than_the_sdk_tries_changes_not
             Door::Ec2 => "Unavailable",
             Door::AutoScaling | Door::Sts | Door::Sqs => "ServiceUnavailable",
             Door::Ssm | Door::EventBridge => "InternalServerError",
+            Door::Kms => "KMSInternalException",
+            Door::ServiceQuotas => "ServiceException",
             Door::DynamoDb => "ServiceUnavailableException",
         };
         let (status, code) = (503, code.to_owned());

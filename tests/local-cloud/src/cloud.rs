@@ -87,6 +87,11 @@ impl Cloud {
         let seed = options.world.seed;
         let lambda = Arc::new(Lambda::new(options.functions(), place, seed, Arc::clone(&reporter)));
         let router = Router::new(Arc::clone(&lambda), options.hook_prefix.clone());
+        // As `infra/foundation.yaml` names them.
+        for queue in ["undelivered", "failed"] {
+            let name = format!("{}-{queue}", options.table);
+            router.bus.lock().create_queue(&lambda.place, name, Value::Null);
+        }
         let world = World::new(options.world.clone(), reporter.clock.now());
         let images = options.images.clone().map(Images::start).transpose()?;
         let engine = Arc::new(Engine::new(world, router, Arc::clone(&reporter), images));

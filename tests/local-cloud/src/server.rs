@@ -1,5 +1,5 @@
-//! The one address of a running cloud: EC2, Auto Scaling, STS, Systems Manager, EventBridge, SQS, DynamoDB and the Lambda Runtime
-//! API over HTTP.
+//! The one address of a running cloud: EC2, Auto Scaling, STS, Systems Manager, EventBridge, SQS, KMS, Service Quotas, DynamoDB and
+//! the Lambda Runtime API over HTTP.
 //!
 //! It finds out which service is meant and who calls, strikes the faults that tests armed, and records the call.
 //! What a call does is up to the world and the database; nothing here decides that. Signatures are not checked,
@@ -11,7 +11,9 @@ pub(crate) mod calls;
 pub(crate) mod dynamo;
 mod eventbridge;
 pub(crate) mod faults;
+mod kms;
 pub(crate) mod metadata;
+mod quotas;
 mod refusal;
 mod runtime_api;
 mod sessions;
@@ -54,7 +56,7 @@ const LARGEST_REQUEST: usize = 17 * 1024 * 1024;
 /// How long to wait before the next try when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What Systems Manager and `EventBridge` speak.
+/// What Systems Manager, `EventBridge`, KMS and Service Quotas speak.
 const JSON_1_1: &str = "application/x-amz-json-1.1";
 /// What SQS and DynamoDB speak.
 const JSON_1_0: &str = "application/x-amz-json-1.0";
@@ -315,6 +317,14 @@ impl Doors {
             Operation::Sqs { operation } => match self.sqs(operation, &content) {
                 Ok(body) => (api::Response { status: 200, body: body.to_string() }, JSON_1_0),
                 Err(refusal) => return refusal.answer(Some(Door::Sqs), request_id),
+            },
+            Operation::Kms { operation } => match self.kms(operation, &content) {
+                Ok(body) => (api::Response { status: 200, body: body.to_string() }, JSON_1_1),
+                Err(refusal) => return refusal.answer(Some(Door::Kms), request_id),
+            },
+            Operation::ServiceQuotas { operation } => match self.quotas(operation, &content) {
+                Ok(body) => (api::Response { status: 200, body: body.to_string() }, JSON_1_1),
+                Err(refusal) => return refusal.answer(Some(Door::ServiceQuotas), request_id),
             },
             Operation::DynamoDb { .. } => {
                 let answer = self.dynamo.exchange(&parts.headers, content).await;

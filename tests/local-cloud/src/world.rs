@@ -66,6 +66,7 @@ pub use groups::{Group, GroupStatus, GroupTag, GroupTags, Process, ScaleIn, Term
 pub use hooks::{Hook, HookSpecification, LifecycleResult, Transition};
 pub use instance_views::InstanceView;
 pub use instances::{Instance, InstanceState, StateChange, StatusChecks};
+pub use keys::KeyView;
 pub use launches::{BlockDevice, LaunchSpecification, Market, MetadataTags, RunInstances};
 pub use lifecycle_states::{LifecycleState, Origin};
 pub use members::{Health, Member, MemberView, TerminateHooks};
@@ -87,7 +88,7 @@ pub use volumes::{CreateVolume, Volume, VolumeState};
 pub use warm_pools::{PoolState, ScaledIn, WarmPool, WarmPoolChange, WarmPoolStatus, WarmPoolView};
 
 use due::{Due, DueQueue};
-use keys::KeyState;
+use keys::Key;
 use lagged::Lagged;
 use throttling::Level;
 use volumes::VolumeToken;
@@ -102,7 +103,7 @@ pub struct World {
     volumes: Lagged<Volume>,
     volume_tokens: BTreeMap<String, VolumeToken>,
     snapshots: BTreeMap<String, Snapshot>,
-    keys: BTreeMap<String, KeyState>,
+    keys: BTreeMap<String, Key>,
     modifications: BTreeMap<String, VolumeModification>,
     paces: BTreeMap<(String, Step), Pace>,
     instances: Lagged<Instance>,

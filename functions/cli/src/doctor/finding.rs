@@ -108,6 +108,16 @@ pub(crate) enum Code {
     VolumeDeleted,
     /// The instance is in service without a volume of the pool
     NoVolume,
+    /// A dead-letter queue of the deployment holds messages
+    DeadLetters,
+    /// A dead-letter queue of the deployment is not there
+    NoDeadLetterQueue,
+    /// The KMS key of volumes can't be used
+    KeyUnusable,
+    /// The KMS key of volumes lets neither the account nor the functions' roles make grants
+    KeyClosed,
+    /// The pools may grow by more than the account may have of a volume type
+    StorageQuota,
 }
 
 impl Code {

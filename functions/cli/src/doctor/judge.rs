@@ -3,12 +3,18 @@
 
 mod group;
 mod hooks;
+mod keys;
 mod pool;
+mod queues;
+mod storage;
 mod template;
 mod volumes;
 
 use super::finding::{Finding, sort};
 use super::view::View;
+
+pub(super) use keys::used as used_keys;
+pub(super) use storage::growth;
 
 /// Everything that is not as it should be, the worst first.
 pub(crate) fn judge(view: &View) -> Vec<Finding> {
@@ -22,6 +28,9 @@ pub(crate) fn judge(view: &View) -> Vec<Finding> {
         pool::judge(view, name, pool, &mut found);
         volumes::judge(view, name, pool, &mut found);
     }
+    queues::judge(view, &mut found);
+    keys::judge(view, &mut found);
+    storage::judge(view, &mut found);
     sort(&mut found);
     found
 }

@@ -31,6 +31,14 @@ pub(crate) fn tag(group: &GroupName, pool: &str) -> String {
     format!("aws autoscaling create-or-update-tags --tags {}", word(&tag))
 }
 
+/// `aws sqs <command>` for a queue by its name, with `rest`.
+pub(crate) fn queue(command: &str, rest: &str, name: &str) -> String {
+    format!(
+        "aws sqs {command} {rest} --queue-url \"$(aws sqs get-queue-url --queue-name {} --query QueueUrl --output text)\"",
+        word(name)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use volume_pool::record::{Key, List, Record};
 use volume_pool_aws::Enrolments;
 use volume_pool_aws::enrolment::{GroupSettings, LaunchSource};
 
+use super::around::{self, Around};
 use super::view::{Group, Pool, PoolRecords, View};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -43,12 +44,15 @@ pub(crate) async fn read(session: &Session, named: &[GroupName]) -> Result<View,
         let pool = pool(session, &name, &mut unread).await;
         read.insert(name, pool);
     }
-    // One cause often fails many reads in the same words.
-    unread.sort();
-    unread.dedup();
     let (now, hook_prefix) = (session.now(), session.hook_prefix.clone());
     let table = session.table().to_owned();
-    Ok(View { now, table, hook_prefix, groups, pools: read, unread })
+    let around = Around::default();
+    let mut view = View { now, table, hook_prefix, groups, pools: read, around, unread };
+    around::read(&session.account().await?, &mut view).await;
+    // One cause often fails many reads in the same words.
+    view.unread.sort();
+    view.unread.dedup();
+    Ok(view)
 }
 
 async fn group(

@@ -17,14 +17,17 @@ use volume_pool_aws::enrolment::{
     WarmPool,
 };
 
+use super::around::{Around, queues};
 use super::finding::{Code, Finding, Severity};
 use super::view::{Group, Pool, PoolRecords, View};
 use super::{Report, judge, render, unseen};
+use crate::account::{Key, Storage};
 use crate::failure::Failure;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 const ZONE: &str = "eu-central-1a";
 const INSTANCE: &str = "i-00000001";
+const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1";
 const POLICY: &str = r#"{"pool":"cassandra"}"#;
 
 fn hook(name: &str, transition: Transition, metadata: Option<&str>) -> HookSettings {
@@ -143,6 +146,10 @@ fn sound() -> View {
         hook_prefix: "stateful-asg".to_owned(),
         groups: vec![group("cassandra-a")],
         pools: BTreeMap::from([("cassandra".parse().unwrap(), pool)]),
+        around: Around {
+            queues: queues("stateful-asg").map(|name| (name, Ok(Some(0)))).into(),
+            ..Around::default()
+        },
         unread: Vec::new(),
     }
 }
@@ -315,6 +322,25 @@ const FAULTS: &[(Code, Severity, Spoil)] = &[
     (Code::VolumeDeleted, Severity::Error, |view| {
         volumes(view)[0].attachments[0].delete_on_termination = DeleteOnTermination::Delete;
     }),
+    (Code::DeadLetters, Severity::Warning, |view| {
+        letters(view, "stateful-asg-undelivered", Some(1));
+    }),
+    (Code::DeadLetters, Severity::Warning, |view| letters(view, "stateful-asg-failed", Some(7))),
+    (Code::NoDeadLetterQueue, Severity::Note, |view| letters(view, "stateful-asg-failed", None)),
+    (Code::KeyUnusable, Severity::Error, |view| key(view, |key| key.state = "Disabled".to_owned())),
+    (Code::KeyUnusable, Severity::Error, |view| {
+        key(view, |key| key.state = "PendingDeletion".to_owned());
+    }),
+    (Code::KeyUnusable, Severity::Error, |view| key(view, |key| key.symmetric = false)),
+    (Code::KeyUnusable, Severity::Error, |view| {
+        key(view, |_| ());
+        view.around.keys.insert(KEY.to_owned(), Ok(None));
+    }),
+    (Code::KeyClosed, Severity::Warning, |view| {
+        key(view, |_| ());
+        view.around.access.insert(KEY.to_owned(), Ok(false));
+    }),
+    (Code::StorageQuota, Severity::Warning, |view| storage(view, 100, 1024 * 50)),
     (Code::NoVolume, Severity::Warning, |view| {
         let members = &mut view.groups[0].settings.view.members;
         let member = members.values().next().unwrap().clone();
@@ -326,6 +352,31 @@ fn untag(view: &mut View) {
     view.groups[0].settings.view.pool_tag = None;
     view.groups[0].settings.tags.clear();
     view.pools.clear();
+}
+
+/// The volume is under a key.
+fn key(view: &mut View, spoil: fn(&mut Key)) {
+    volumes(view)[0].like.kms_key_id = Some(KEY.to_owned());
+    let mut key = Key {
+        arn: KEY.to_owned(),
+        state: "Enabled".to_owned(),
+        aws_managed: false,
+        symmetric: true,
+    };
+    spoil(&mut key);
+    view.around.keys.insert(KEY.to_owned(), Ok(Some(key)));
+    view.around.access.insert(KEY.to_owned(), Ok(true));
+}
+
+/// The pool may have so many slots, and the account has so much, of at most 50 TiB.
+fn storage(view: &mut View, slots: u32, used_gib: u64) {
+    policy(view, &format!(r#"{{"pool":"cassandra","maxSlotsPerZone":{slots}}}"#));
+    let seen = Storage { limit_tib: 50.0, used_gib };
+    view.around.storage.insert("gp3".to_owned(), Ok(seen));
+}
+
+fn letters(view: &mut View, queue: &str, count: Option<u64>) {
+    view.around.queues.insert(queue.to_owned(), Ok(count));
 }
 
 fn maintain(view: &mut View, min_healthy: i32, max_healthy: i32) {
@@ -376,6 +427,7 @@ fn what_could_not_be_read_is_no_fault() {
     view.groups[0].hooks = None;
     view.groups[0].template = None;
     *pool(&mut view) = Pool::default();
+    view.around = Around::default();
     assert_eq!(judge::judge(&view), []);
 }
 
@@ -400,6 +452,30 @@ fn a_group_that_only_shares_the_pool_is_not_judged_but_its_instances_count() {
             .starts_with("slots there: 1; instances wanted there now: 2; none is created"),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_key_that_can_be_used_and_a_quota_that_suffices_are_no_fault() {
+    let mut view = sound();
+    key(&mut view, |_| ());
+    // Ten more of the ten GiB that the pool's volume has.
+    storage(&mut view, 11, 50 * 1024 - 100);
+    assert_eq!(judge::judge(&view), []);
+    storage(&mut view, 11, 50 * 1024 - 99);
+    let found = judge::judge(&view);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].mend.ends_with("--quota-code L-7A658B76 --desired-value 51"), "{found:?}");
+}
+
+#[test]
+fn a_key_is_brought_back_by_what_its_state_asks_for() {
+    let mut view = sound();
+    key(&mut view, |key| key.state = "PendingDeletion".to_owned());
+    let found = judge::judge(&view);
+    let expected =
+        format!("aws kms cancel-key-deletion --key-id {KEY} && aws kms enable-key --key-id {KEY}");
+    assert_eq!(found[0].mend, expected);
+    assert!(found[0].reason.contains("volumes of pool cassandra"), "{found:?}");
 }
 
 #[test]
@@ -463,18 +539,21 @@ fn the_exit_code_goes_by_errors_then_by_what_was_not_read_and_by_warnings_if_str
 #[test]
 fn what_is_never_looked_at_is_said_with_the_command_that_shows_it() {
     let mut view = View { table: "prod".to_owned(), ..sound() };
-    let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
-    volumes(&mut view)[0].like.kms_key_id = Some(key.to_owned());
+    view.around.queues = BTreeMap::from([("prod-failed".to_owned(), Err("refused".to_owned()))]);
+    view.around.keys.insert(KEY.to_owned(), Err("refused".to_owned()));
+    view.around.access.insert(KEY.to_owned(), Ok(true));
+    view.around.storage.insert("gp3".to_owned(), Err("refused".to_owned()));
     let text = render::unseen(&unseen::unseen(&view));
     assert!(text.starts_with("not looked at: "), "{text}");
     for (what, command) in [
         ("event rules, their targets", "aws events list-rules --name-prefix prod- "),
         ("permissions", "aws lambda get-policy --function-name prod-lifecycle "),
         ("concurrency", "aws lambda get-function-concurrency --function-name prod-reconcile"),
-        ("dead letters", "--queue-name prod-undelivered "),
+        ("prod-failed", "--queue-name prod-failed "),
         ("quotas", "aws service-quotas list-service-quotas --service-code ebs "),
-        (key, &format!("aws kms describe-key --key-id {key} ")),
-        (key, &format!("aws kms get-key-policy --key-id {key} ")),
+        ("gp3", "aws service-quotas get-service-quota --service-code ebs --quota-code L-7A658B76 "),
+        (KEY, &format!("aws kms describe-key --key-id {KEY} ")),
+        (KEY, &format!("aws kms get-key-policy --key-id {KEY} ")),
     ] {
         assert!(text.contains(what), "{what}: {text}");
         let commands = text.lines().filter_map(|line| line.strip_prefix("    $ "));

@@ -1,12 +1,14 @@
-//! What doctor never looks at, because it is none of what the functions themselves call: said on demand, with the command that
-//! shows it, for the names that `make deploy` gives.
+//! What doctor does not look at, because it would have to know more of the deployment than its name, or because it may not: said on
+//! demand, with the command that shows it, for the names that `make deploy` gives.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::around::Look;
 use super::mend;
 use super::view::View;
+use crate::account::quota_code;
 
 /// Something that was not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,40 +42,55 @@ pub(crate) fn unseen(view: &View) -> Vec<Unseen> {
             ),
         ),
         seen(
-            "dead letters",
-            format!(
-                "aws sqs get-queue-attributes --attribute-names ApproximateNumberOfMessages --queue-url \"$(aws sqs get-queue-url \
-                 --queue-name {stack}-undelivered --query QueueUrl --output text)\"    # and {stack}-failed"
-            ),
-        ),
-        seen(
-            "the account's quotas of EBS and Lambda",
+            "quotas but those of storage",
             "aws service-quotas list-service-quotas --service-code ebs --query 'Quotas[].[QuotaName,Value]' --output text    # and lambda"
                 .to_owned(),
         ),
     ];
-    for key in keys(view) {
-        let id = mend::word(&key);
+    for (queue, refused) in refused(&view.around.queues) {
         all.push(seen(
-            &format!("whether KMS key {key} is enabled"),
+            &format!("dead letters in queue {queue} ({refused})"),
+            mend::queue(
+                "get-queue-attributes",
+                "--attribute-names ApproximateNumberOfMessages",
+                queue,
+            ),
+        ));
+    }
+    for (key, refused) in refused(&view.around.keys) {
+        let id = mend::word(key);
+        all.push(seen(
+            &format!("whether KMS key {key} can be used ({refused})"),
             format!(
                 "aws kms describe-key --key-id {id} --query KeyMetadata.KeyState --output text"
             ),
         ));
+    }
+    for (key, access) in &view.around.access {
+        let id = mend::word(key);
+        // A policy that names nobody who could be the functions is found; that the one it names is allowed, by its conditions and by
+        // IAM, is not to be told without asking AWS to decide.
+        let why = access.as_ref().err().map(|refused| format!(" ({refused})")).unwrap_or_default();
         all.push(seen(
-            "whether its policy lets the functions use it",
-            format!("aws kms get-key-policy --key-id {id} --policy-name default --output text"),
+            &format!("whether conditions and IAM let the functions make grants on KMS key {key}{why}"),
+            format!(
+                "aws kms get-key-policy --key-id {id} --query Policy --output text    # and aws kms list-grants --key-id {id}"
+            ),
+        ));
+    }
+    for (volume_type, refused) in refused(&view.around.storage) {
+        let code = quota_code(volume_type).unwrap_or_default();
+        all.push(seen(
+            &format!("whether the pools may grow within the quota of {volume_type} storage ({refused})"),
+            format!(
+                "aws service-quotas get-service-quota --service-code ebs --quota-code {code} --query Quota.Value --output text"
+            ),
         ));
     }
     all
 }
 
-/// The keys of the pools' volumes, and those that policies name.
-fn keys(view: &View) -> BTreeSet<String> {
-    let volumes = view.pools.values().flat_map(|pool| pool.volumes.iter().flatten());
-    let held = volumes.filter_map(|volume| volume.like.kms_key_id.clone());
-    let policies = view.groups.iter().filter_map(|group| group.policy(&view.hook_prefix));
-    let wanted =
-        policies.flat_map(|policy| policy.volumes).filter_map(|volume| volume.template?.kms_key_id);
-    held.chain(wanted).collect()
+/// What could not be looked at, and why.
+fn refused<T>(looks: &BTreeMap<String, Look<T>>) -> impl Iterator<Item = (&String, &String)> {
+    looks.iter().filter_map(|(name, look)| Some((name, look.as_ref().err()?)))
 }

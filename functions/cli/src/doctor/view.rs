@@ -11,6 +11,8 @@ use volume_pool::policy::{Policy, PolicyError};
 use volume_pool::record::{self, Slot};
 use volume_pool_aws::enrolment::{GroupSettings, HookSettings, Template};
 
+use super::around::Around;
+
 /// Everything that was read.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
@@ -21,6 +23,8 @@ pub(crate) struct View {
     pub(crate) hook_prefix: String,
     pub(crate) groups: Vec<Group>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
+    /// What is around them.
+    pub(crate) around: Around,
     /// The reads that failed, in words.
     pub(crate) unread: Vec<String>,
 }

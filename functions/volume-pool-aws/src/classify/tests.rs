@@ -198,6 +198,23 @@ fn a_refused_read_is_no_answer() {
 }
 
 #[test]
+fn that_there_is_no_such_thing_is_told_from_a_refusal() {
+    let missing = |code: &str| {
+        let error = DescribeVolumesError::generic(metadata(code, "no"));
+        missing(&SdkError::service_error(error, reply(400)))
+    };
+    for code in [
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+        "NotFoundException",
+        "NoSuchResourceException",
+    ] {
+        assert!(missing(code), "{code}");
+    }
+    assert!(!missing("AccessDeniedException"));
+}
+
+#[test]
 fn a_missing_table_is_named() {
     let error = GetItemError::generic(metadata(
         "ResourceNotFoundException",

@@ -28,10 +28,20 @@ impl Said {
 
 /// Runs `stateful-asg` with these arguments, and nobody to answer it.
 pub(crate) async fn stateful_asg(cloud: &Cloud, arguments: &[&str]) -> Result<Said, Failure> {
+    stateful_asg_as(cloud, &[], arguments).await
+}
+
+/// The same with other credentials: the variables that the AWS SDKs read.
+pub(crate) async fn stateful_asg_as(
+    cloud: &Cloud,
+    credentials: &[(&str, &str)],
+    arguments: &[&str],
+) -> Result<Said, Failure> {
     let output = Command::new(binary("stateful-asg")?)
         .args(arguments)
         .env_clear()
         .envs(cloud.env())
+        .envs(credentials.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

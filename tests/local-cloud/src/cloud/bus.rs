@@ -1,10 +1,13 @@
 //! Rules and queues that callers make, as far as it takes to see what events there are: a rule of `EventBridge` sends what
-//! matches it to queues of SQS, from which it is received. The rules of the deployment are not among them.
+//! matches it to queues of SQS, from which it is received. The rules of the deployment are not among them; its dead-letter queues
+//! are, and stay empty: what the functions failed at is kept by the runtime (`Cloud::dead_letters`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+
+use crate::lambda::Place;
 
 /// Everything that callers have made.
 #[derive(Debug, Default)]
@@ -54,6 +57,14 @@ impl Bus {
                 queue.messages.push(event.to_string());
             }
         }
+    }
+}
+
+impl Made {
+    /// Makes a queue, in the place of one of the same name.
+    pub(crate) fn create_queue(&mut self, place: &Place, name: String, policy: Value) {
+        let arn = format!("arn:aws:sqs:{}:{}:{name}", place.region, place.account);
+        self.queues.insert(name, Queue { arn, policy, messages: Vec::new() });
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) fn requests(world: &World, door: Door, operation: &str, content: &[u8
         Door::Sts => Vec::new(),
         Door::EventBridge => vec![seen.request("events", "*".to_owned(), BTreeMap::new())],
         Door::Sqs => vec![seen.request("sqs", "*".to_owned(), BTreeMap::new())],
+        Door::Kms => vec![seen.request("kms", "*".to_owned(), BTreeMap::new())],
+        Door::ServiceQuotas => {
+            vec![seen.request("servicequotas", "*".to_owned(), BTreeMap::new())]
+        }
         Door::Ssm => seen.ssm(&serde_json::from_slice(content).unwrap_or_default()),
         Door::DynamoDb => seen.dynamodb(&serde_json::from_slice(content).unwrap_or_default()),
     }

@@ -22,6 +22,10 @@ pub enum Door {
     EventBridge,
     /// SQS.
     Sqs,
+    /// KMS.
+    Kms,
+    /// Service Quotas.
+    ServiceQuotas,
 }
 
 /// One call of an AWS API.

@@ -45,7 +45,12 @@ impl Refusal {
             Door::AutoScaling | Door::Sts => {
                 Self::new(403, "AccessDenied", format!("User is {message}"))
             }
-            Door::Ssm | Door::DynamoDb | Door::EventBridge | Door::Sqs => {
+            Door::Ssm
+            | Door::DynamoDb
+            | Door::EventBridge
+            | Door::Sqs
+            | Door::Kms
+            | Door::ServiceQuotas => {
                 Self::new(400, "AccessDeniedException", format!("User is {message}"))
             }
         }
@@ -57,7 +62,9 @@ impl Refusal {
             Some(Door::Ec2) => ("text/xml;charset=UTF-8", self.ec2(request_id)),
             Some(Door::AutoScaling) => ("text/xml", self.query(AUTO_SCALING, request_id)),
             Some(Door::Sts) => ("text/xml", self.query(STS, request_id)),
-            Some(Door::Ssm | Door::EventBridge) => (JSON_1_1, self.json(&self.code)),
+            Some(Door::Ssm | Door::EventBridge | Door::Kms | Door::ServiceQuotas) => {
+                (JSON_1_1, self.json(&self.code))
+            }
             Some(Door::Sqs) => (JSON_1_0, self.json(&format!("com.amazonaws.sqs#{}", self.code))),
             Some(Door::DynamoDb) => {
                 let kind = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
@@ -69,6 +76,12 @@ impl Refusal {
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.code == "QueueDoesNotExist" {
+            // The code that SQS had for it before it spoke JSON: the SDKs go by it where it is told (Smithy, "AWS query compatible
+            // trait").
+            let older = HeaderValue::from_static("AWS.SimpleQueueService.NonExistentQueue;Sender");
+            response.headers_mut().insert("x-amzn-query-error", older);
+        }
         response
     }
 

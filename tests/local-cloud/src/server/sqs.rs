@@ -24,6 +24,19 @@ struct CreateQueue {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GetQueueUrl {
+    queue_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct SendMessage {
+    queue_url: String,
+    message_body: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct OfQueue {
     queue_url: String,
     #[serde(default)]
@@ -57,15 +70,27 @@ impl Doors {
                     let message = "Invalid value for the parameter Policy.";
                     Refusal::new(400, "InvalidAttributeValue", message)
                 })?;
-                let arn = format!("arn:aws:sqs:{}:{}:{name}", place.region, place.account);
                 let url = url(&name);
-                let policy = policy.unwrap_or_default();
-                made.queues.insert(name, Queue { arn, policy, messages: Vec::new() });
+                made.create_queue(place, name, policy.unwrap_or_default());
+                Ok(json!({ "QueueUrl": url }))
+            }
+            "GetQueueUrl" => {
+                let GetQueueUrl { queue_name } = read(content)?;
+                let url = url(&queue_name);
+                queue(&mut made, &url)?;
                 Ok(json!({ "QueueUrl": url }))
             }
             "GetQueueAttributes" => {
-                let arn = &queue(&mut made, &read::<OfQueue>(content)?.queue_url)?.arn;
-                Ok(json!({ "Attributes": { "QueueArn": arn } }))
+                let queue = queue(&mut made, &read::<OfQueue>(content)?.queue_url)?;
+                let waiting = queue.messages.len().to_string();
+                Ok(
+                    json!({ "Attributes": { "QueueArn": queue.arn, "ApproximateNumberOfMessages": waiting } }),
+                )
+            }
+            "SendMessage" => {
+                let SendMessage { queue_url, message_body } = read(content)?;
+                queue(&mut made, &queue_url)?.messages.push(message_body);
+                Ok(json!({ "MessageId": self.lambda.unique_id() }))
             }
             "ReceiveMessage" => {
                 let asked: OfQueue = read(content)?;

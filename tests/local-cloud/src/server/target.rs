@@ -14,6 +14,8 @@ const DYNAMODB_TARGET: &str = "DynamoDB_20120810.";
 const SSM_TARGET: &str = "AmazonSSM.";
 const EVENTBRIDGE_TARGET: &str = "AWSEvents.";
 const SQS_TARGET: &str = "AmazonSQS.";
+const KMS_TARGET: &str = "TrentService.";
+const QUOTAS_TARGET: &str = "ServiceQuotasV20190624.";
 
 /// A request for one operation of one service.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(super) enum Operation {
     Ssm { operation: String },
     EventBridge { operation: String },
     Sqs { operation: String },
+    Kms { operation: String },
+    ServiceQuotas { operation: String },
     DynamoDb { operation: String },
 }
 
@@ -44,6 +48,8 @@ impl Operation {
             Self::Ssm { .. } => Door::Ssm,
             Self::EventBridge { .. } => Door::EventBridge,
             Self::Sqs { .. } => Door::Sqs,
+            Self::Kms { .. } => Door::Kms,
+            Self::ServiceQuotas { .. } => Door::ServiceQuotas,
             Self::DynamoDb { .. } => Door::DynamoDb,
         }
     }
@@ -56,6 +62,8 @@ impl Operation {
             Self::Ssm { operation }
             | Self::EventBridge { operation }
             | Self::Sqs { operation }
+            | Self::Kms { operation }
+            | Self::ServiceQuotas { operation }
             | Self::DynamoDb { operation } => operation,
         }
     }
@@ -70,7 +78,7 @@ impl Target {
             let Some(operation) = json(target) else {
                 let message = format!(
                     "this cloud knows no target {target}, only <operation> of {DYNAMODB_TARGET}, {SSM_TARGET}, \
-                     {EVENTBRIDGE_TARGET} and {SQS_TARGET}"
+                     {EVENTBRIDGE_TARGET}, {SQS_TARGET}, {KMS_TARGET} and {QUOTAS_TARGET}"
                 );
                 let refusal = Refusal::new(400, "UnknownOperationException", message);
                 return Err((Some(Door::DynamoDb), refusal));
@@ -98,6 +106,8 @@ fn json(target: &str) -> Option<Operation> {
     let ssm = of(SSM_TARGET).map(|operation| Operation::Ssm { operation });
     ssm.or_else(|| of(EVENTBRIDGE_TARGET).map(|operation| Operation::EventBridge { operation }))
         .or_else(|| of(SQS_TARGET).map(|operation| Operation::Sqs { operation }))
+        .or_else(|| of(KMS_TARGET).map(|operation| Operation::Kms { operation }))
+        .or_else(|| of(QUOTAS_TARGET).map(|operation| Operation::ServiceQuotas { operation }))
         .or_else(|| of(DYNAMODB_TARGET).map(|operation| Operation::DynamoDb { operation }))
 }
 
@@ -124,7 +134,8 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
             400,
             "MissingAction",
             format!(
-                "{} {} names no operation; this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS and DynamoDB",
+                "{} {} names no operation; this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS, KMS, Service \
+                 Quotas and DynamoDB",
                 parts.method,
                 parts.uri.path()
             ),
@@ -138,7 +149,7 @@ fn query(parts: &Parts, content: &[u8]) -> Result<Operation, (Option<Door>, Refu
             let message = format!(
                 "could not find operation {action} for version {}: this address answers EC2 \
                  {EC2_VERSION}, Auto Scaling {AUTO_SCALING_VERSION}, STS {STS_VERSION}, and <operation> of {SSM_TARGET}, \
-                 {EVENTBRIDGE_TARGET}, {SQS_TARGET} and {DYNAMODB_TARGET}",
+                 {EVENTBRIDGE_TARGET}, {SQS_TARGET}, {KMS_TARGET}, {QUOTAS_TARGET} and {DYNAMODB_TARGET}",
                 version.unwrap_or("NO_VERSION_SPECIFIED")
             );
             refuse(400, "InvalidAction", message)
@@ -174,6 +185,8 @@ fn door_of_scope(headers: &HeaderMap) -> Option<Door> {
         "ssm" => Some(Door::Ssm),
         "events" => Some(Door::EventBridge),
         "sqs" => Some(Door::Sqs),
+        "kms" => Some(Door::Kms),
+        "servicequotas" => Some(Door::ServiceQuotas),
         "dynamodb" => Some(Door::DynamoDb),
         "sts" => Some(Door::Sts),
         _ => None,
@@ -230,6 +243,8 @@ mod tests {
             ("AmazonSSM.SendCommand", Door::Ssm, "SendCommand"),
             ("AWSEvents.PutRule", Door::EventBridge, "PutRule"),
             ("AmazonSQS.CreateQueue", Door::Sqs, "CreateQueue"),
+            ("TrentService.DescribeKey", Door::Kms, "DescribeKey"),
+            ("ServiceQuotasV20190624.GetServiceQuota", Door::ServiceQuotas, "GetServiceQuota"),
         ] {
             let target = ("x-amz-target", target);
             let signed = parts(&[target, ("authorization", SIGNED)]);

@@ -123,6 +123,28 @@ async fn what_matches_a_rule_is_received_from_its_queue() {
 }
 
 #[tokio::test]
+async fn the_dead_letter_queues_of_the_deployment_are_there_and_say_how_much_lies_in_them() {
+    let cloud = Cloud::start(quiet()).await.unwrap();
+    for name in ["stateful-asg-undelivered", "stateful-asg-failed"] {
+        let queue =
+            done(&cloud, "AmazonSQS.GetQueueUrl", json!({ "QueueName": name })).await["QueueUrl"]
+                .clone();
+        let asked = json!({ "QueueUrl": queue, "AttributeNames": ["ApproximateNumberOfMessages"] });
+        for expected in ["0", "1"] {
+            let shown = done(&cloud, "AmazonSQS.GetQueueAttributes", asked.clone()).await;
+            assert_eq!(shown["Attributes"]["ApproximateNumberOfMessages"], expected);
+            let message = json!({ "QueueUrl": queue, "MessageBody": "{}" });
+            done(&cloud, "AmazonSQS.SendMessage", message).await;
+        }
+    }
+    assert_eq!(
+        refused(&cloud, "AmazonSQS.GetQueueUrl", json!({ "QueueName": "lost" })).await,
+        "com.amazonaws.sqs#QueueDoesNotExist"
+    );
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_is_not_known_here_is_refused() {
     let cloud = Cloud::start(quiet()).await.unwrap();
     let prefix = json!({ "detail": { "AutoScalingGroupName": [{ "prefix": "k" }] } }).to_string();

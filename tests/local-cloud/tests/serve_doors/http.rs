@@ -29,7 +29,7 @@ async fn a_request_for_nothing_is_answered_with_what_there_is() {
     assert_eq!(reply.status, 400);
     assert!(
         reply.text.contains(
-            "this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS and DynamoDB"
+            "this address answers EC2, Auto Scaling, STS, SSM, EventBridge, SQS, KMS, Service Quotas and DynamoDB"
         ),
         "{reply:?}"
     );

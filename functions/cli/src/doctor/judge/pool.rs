@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use volume_pool::ids::{PoolName, VolumeId, Zone};
 use volume_pool::observation::{Volume, tags};
-use volume_pool::policy::{Mode, Policy, WhenEmpty};
+use volume_pool::policy::{Mode, Policy, VolumeSpec, WhenEmpty};
 use volume_pool::record::{Slot, SlotState};
 use volume_pool::zone::stale;
 
@@ -211,13 +211,28 @@ fn available(
 ) -> u32 {
     let usable = |slot: &&Slot| slot.zone == *zone && slot.state != SlotState::Quarantined;
     let slots = records.slots.iter().filter(usable).count();
+    let set = here.iter().map(|(_, policy)| policy.volumes.len()).max().unwrap_or(1);
+    u32::try_from(slots + loose_sets(records, volumes, zone, set)).unwrap_or(u32::MAX)
+}
+
+/// The sets of so many volumes that no slot has yet.
+pub(super) fn loose_sets(
+    records: &PoolRecords,
+    volumes: &[Volume],
+    zone: &Zone,
+    set: usize,
+) -> usize {
     let known: BTreeSet<&VolumeId> = records.slots.iter().flat_map(Slot::every_volume).collect();
-    let loose = volumes
-        .iter()
-        .filter(|it| it.zone == *zone && !known.contains(&it.id) && !it.multi_attach)
-        .count();
-    let set = here.iter().map(|(_, policy)| policy.volumes.len()).max().unwrap_or(1).max(1);
-    u32::try_from(slots + loose / set).unwrap_or(u32::MAX)
+    let loose = |it: &&Volume| it.zone == *zone && !known.contains(&it.id) && !it.multi_attach;
+    volumes.iter().filter(loose).count() / set.max(1)
+}
+
+/// Whether a volume is the one that the policy calls so, or like it: as its tag says, or as the only one.
+pub(super) fn named(policy: &Policy, wanted: &VolumeSpec, volume: &Volume) -> bool {
+    match volume.tags.get(tags::VOLUME) {
+        Some(name) => name == wanted.name.as_str(),
+        None => policy.volumes.len() == 1,
+    }
 }
 
 /// Creation goes by the policy's template, else by the youngest volume of that name in the pool.
@@ -231,16 +246,11 @@ fn examples(
         if policy.when_empty != WhenEmpty::Create || !group.asked {
             continue;
         }
-        let single = policy.volumes.len() == 1;
         let lacking: Vec<&str> = policy
             .volumes
             .iter()
             .filter(|wanted| {
-                let named = |volume: &Volume| match volume.tags.get(tags::VOLUME) {
-                    Some(name) => name == wanted.name.as_str(),
-                    None => single,
-                };
-                wanted.template.is_none() && !volumes.iter().any(named)
+                wanted.template.is_none() && !volumes.iter().any(|it| named(policy, wanted, it))
             })
             .map(|wanted| wanted.name.as_str())
             .collect();
