@@ -66,34 +66,34 @@ impl State {
         // before both or after both, and what it shows of what was asked for is no more than a look that comes later shows.
         match request {
             Request::Along(alone, instance, volumes) => {
-                let answer = self.answer_to(*alone, running, asked);
+                let answer = self.answer_to(&alone, running, asked);
                 let look = Request::Describe(instance, volumes);
-                let described = match self.answer_to(look, running, asked) {
+                let described = match self.answer_to(&look, running, asked) {
                     Response::Described(described) => Some(described),
                     _ => None,
                 };
                 Response::Along(Box::new(answer), described)
             }
-            request => self.answer_to(request, running, asked),
+            request => self.answer_to(&request, running, asked),
         }
     }
 
     fn answer_to(
         &mut self,
-        request: Request,
+        request: &Request,
         running: &mut Running,
         asked: &Asked<'_>,
     ) -> Response {
-        if let Some(response) = self.changed(&request, asked) {
+        if let Some(response) = self.changed(request, asked) {
             if asked.bent(Variant::RecordsReadOnce) {
-                remember_written(running, &request);
+                remember_written(running, request);
             }
             return response;
         }
         let lagging = (asked.answered == Answered::Lagging).then(|| self.lagging()).flatten();
         let cloud = lagging.unwrap_or_else(|| Arc::clone(&self.cloud));
         let most = asked.configuration.most;
-        match &request {
+        match request {
             Request::Read { keys, lists } => self.read(running, keys, lists, asked),
             Request::Describe(instance, volumes) => {
                 running.outdated = false;
