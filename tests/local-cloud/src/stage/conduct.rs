@@ -142,7 +142,10 @@ impl Call<'_> {
         let exempt = match effect {
             Effect::Heartbeat(_) => true,
             Effect::Complete(..) => self.claim().is_none_or(|claim| {
-                claim.phase == Phase::Closed && (!claim.open || self.opened_since)
+                // Its call was under way while a deploy made its group one that is served (seed 36364).
+                let was_observed =
+                    self.opened_since && self.unenrolled.contains(self.instance.as_str());
+                was_observed || (claim.phase == Phase::Closed && (!claim.open || self.opened_since))
             }),
             Effect::Attach(..)
             | Effect::Detach(_)
