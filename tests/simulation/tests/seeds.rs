@@ -2,7 +2,7 @@
 //! `cargo run --release -p simulation -- --seeds 0..1000`.
 //!
 //! A seed's history changes whenever anything is drawn differently, so what a seed has found is kept as a unit test in
-//! `functions/volume-pool/tests` and not by its number.
+//! `functions/volume-pool/tests/domain` and not by its number.
 
 #![cfg(test)]
 
